@@ -1,0 +1,39 @@
+import { getOperationAST, parse } from "graphql";
+import { noteSession } from "./session.js";
+import { subscribe } from "./streams.js";
+
+function operationOf({ query, operationName }) {
+  try {
+    return getOperationAST(parse(query), operationName);
+  } catch {
+    return null; // the server says best what is wrong with it
+  }
+}
+
+async function post(params, headers) {
+  const response = await fetch("/graphql", {
+    method: "POST",
+    credentials: "omit",
+    headers: {
+      Accept: "application/graphql-response+json, application/json",
+      "Content-Type": "application/json",
+      ...headers,
+    },
+    body: JSON.stringify(params),
+  });
+  const text = await response.text();
+  let result;
+  try {
+    result = JSON.parse(text);
+  } catch {
+    throw new Error(`The server answered ${response.status} ${response.statusText}: ${text.slice(0, 500)}`);
+  }
+  noteSession(result.data);
+  return result;
+}
+
+/** Queries and mutations go by HTTP POST, subscriptions over a WebSocket of the same origin. */
+export function fetcher(params, { headers } = {}) {
+  const operation = operationOf(params);
+  return operation?.operation === "subscription" ? subscribe(params, headers, operation) : post(params, headers);
+}

@@ -1,0 +1,15 @@
+"""A GraphQL backend in which a committed change reaches people.
+
+The way of a change, and the rooms that it passes:
+
+    transport/      an operation arrives over HTTP, SSE or a WebSocket
+    accounts/ fuel_requests/ …    its resolver runs a unit of work: plain functions that change SQLAlchemy models
+    changes/        at the flush the net changes are noted; right before the commit they are written into the change
+                    log, in the same transaction
+    deliveries/     … and so are the SMS and mails that the models' rules say are owed
+    changes/        the commit rings the doorbell; the feed of every process reads the log on and hands each event to
+                    the subscriptions that want it and may see it
+    deliveries/     a worker claims what is owed, sends it, and writes down what came of it
+
+Arrows point one way: settings, errors ← db ← changes ← deliveries ← verticals ← schema ← app.
+"""

@@ -1,0 +1,30 @@
+"""The command line: `gql-app COMMAND`, or `python -m gql_app COMMAND`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from gql_app.commands import deliveries, maintenance, people, serve
+from gql_app.errors import GqlAppError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="gql-app", description="A GraphQL backend in which a committed change reaches people."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in (serve, maintenance, people, deliveries):
+        group.add_to(commands)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        return int(args.run(args))
+    except GqlAppError as error:
+        print(error.message, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""What people can do with accounts. Each function is a unit of work, or checks values before one."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from gql_app.accounts import sessions
+from gql_app.accounts.models import AuthSession, PremiumUser, User
+from gql_app.accounts.sessions import NewSession
+from gql_app.errors import BadCredentials, Conflict, Forbidden, Invalid, NotFound, Taken
+from gql_app.viewer import Role, Viewer
+
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{2,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A checked sign-up; the password is hashed already."""
+
+    username: str
+    email: str
+    password_hash: str = field(repr=False)
+    phone_number: str | None = None
+    premium: bool = False
+    role: Role = Role.USER
+
+
+def clean_username(username: str) -> str:
+    if not _USERNAME.fullmatch(username):
+        raise Invalid(
+            "A username has 3 to 32 letters, digits, dots, hyphens or underscores, and begins with a letter or digit.",
+            field="username",
+        )
+    return username
+
+
+def clean_email(email: str, *, field: str = "email") -> str:
+    """The address in its normal form, in ASCII: not every mail server takes more.
+
+    Raises:
+        Invalid: not an address. Whether it is deliverable is found out by delivering.
+    """
+    try:
+        # test_environment: the domain .test is for tests (RFC 2606) and reaches nobody.
+        checked = validate_email(email, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        return checked.ascii_email or checked.normalized
+    except (EmailNotValidError, UnicodeError) as error:
+        raise Invalid("That is not an e-mail address.", field=field) from error
+
+
+def clean_phone_number(number: str | None, *, field: str = "phoneNumber") -> str | None:
+    """The number in E.164 (``+4915112345678``); None and the empty string are no number."""
+    if not number:
+        return None
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except (phonenumbers.NumberParseException, UnicodeError) as error:
+        raise Invalid("Write the phone number with its country code, like +4915112345678.", field=field) from error
+    if not phonenumbers.is_possible_number(parsed):
+        raise Invalid("There is no phone number of that length in that country.", field=field)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def sign_up(session: Session, new: NewUser, lifetime: timedelta | None) -> tuple[User, NewSession | None]:
+    """Create a user and, with a ``lifetime``, a session. Raises Taken."""
+    values = {
+        "username": new.username,
+        "email": new.email,
+        "phone_number": new.phone_number,
+        "password_hash": new.password_hash,
+        "role": new.role,
+    }
+    user = PremiumUser(**values, premium_since=datetime.now(UTC)) if new.premium else User(**values)
+    _refuse_taken(session, username=new.username, email=new.email)
+    session.add(user)
+    _flush(session)
+    return user, sessions.begin(session, user, lifetime) if lifetime is not None else None
+
+
+def credentials(session: Session, username: str) -> tuple[int, str] | None:
+    """The id and password hash of the user with this name, to be checked outside of any transaction."""
+    if not _USERNAME.fullmatch(username):
+        return None
+    row = session.execute(
+        select(User.id, User.password_hash).where(func.lower(User.username) == username.lower())
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def password_hash(session: Session, user_id: int) -> str | None:
+    return session.scalar(select(User.password_hash).where(User.id == user_id))
+
+
+def log_in(session: Session, user_id: int, checked_hash: str, lifetime: timedelta) -> tuple[User, NewSession]:
+    """Begin a session for a user whose password matched ``checked_hash`` a moment ago."""
+    user = _user_with(session, user_id, checked_hash)
+    return user, sessions.begin(session, user, lifetime)
+
+
+def log_out(session: Session, viewer: Viewer, *, everywhere: bool) -> None:
+    if everywhere:
+        sessions.revoke(sessions.sessions_of(session, viewer.id))
+    else:
+        sessions.revoke(session.scalars(select(AuthSession).where(AuthSession.public_id == viewer.session_id)))
+
+
+def change_email(session: Session, viewer: Viewer, checked_hash: str, email: str) -> User:
+    """Raises Taken."""
+    user = _user_with(session, viewer.id, checked_hash)
+    _refuse_taken(session, email=email, field="newEmail", except_for=user.id)
+    user.email = email
+    _flush(session, field="newEmail")
+    return user
+
+
+def change_password(
+    session: Session, viewer: Viewer, checked_hash: str, new_hash: str, lifetime: timedelta
+) -> tuple[User, NewSession]:
+    """Every session of the user ends, this one too; she goes on in a new one."""
+    user = _user_with(session, viewer.id, checked_hash)
+    user.password_hash = new_hash
+    sessions.revoke(sessions.sessions_of(session, user.id))
+    return user, sessions.begin(session, user, lifetime)
+
+
+def update_profile(session: Session, viewer: Viewer, phone_number: str | None) -> User:
+    user = session.get_one(User, viewer.id)
+    user.phone_number = phone_number
+    return user
+
+
+def set_role(session: Session, viewer: Viewer, user_id: UUID, role: Role) -> User:
+    """Raises Forbidden, NotFound, or Conflict for the last admin."""
+    if not viewer.is_admin:
+        raise Forbidden
+    user = session.scalar(select(User).where(User.public_id == user_id).with_for_update())
+    if user is None:
+        raise NotFound(field="userId")
+    others = select(func.count()).where(User.role == Role.ADMIN, User.id != user.id)
+    if user.role is Role.ADMIN and role is not Role.ADMIN and not session.scalar(others):
+        raise Conflict("There would be no admin left.", field="role")
+    user.role = role
+    return user
+
+
+def _user_with(session: Session, user_id: int, checked_hash: str) -> User:
+    user = session.get(User, user_id, with_for_update=True)
+    if user is None or user.password_hash != checked_hash:  # it was changed since it was checked
+        raise BadCredentials
+    return user
+
+
+def _refuse_taken(
+    session: Session,
+    *,
+    username: str | None = None,
+    email: str | None = None,
+    field: str = "email",
+    except_for: int | None = None,
+) -> None:
+    if username is not None and session.scalar(select(User.id).where(func.lower(User.username) == username.lower())):
+        raise Taken("This username is taken.", field="username")
+    if email is not None:
+        owner = session.scalar(select(User.id).where(func.lower(User.email) == email.lower()))
+        if owner is not None and owner != except_for:
+            raise Taken("There is an account with this e-mail address already.", field=field)
+
+
+def _flush(session: Session, field: str = "email") -> None:
+    """Write now: another transaction may have taken the name or the address since we looked."""
+    try:
+        session.flush()
+    except IntegrityError as error:
+        said = str(error.orig)
+        if "uq_users_username_lower" in said:
+            raise Taken("This username is taken.", field="username") from error
+        if "uq_users_email_lower" in said:
+            raise Taken("There is an account with this e-mail address already.", field=field) from error
+        raise

@@ -1,0 +1,112 @@
+"""What a resolver is handed."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+
+from sqlalchemy.orm import Session
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info as StrawberryInfo
+
+from gql_app.changes.capture import act_as
+from gql_app.changes.feed import Feed, Watch
+from gql_app.changes.log import parse_cursor
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Topic
+from gql_app.db import Database
+from gql_app.errors import Unauthenticated
+from gql_app.settings import Settings
+from gql_app.viewer import Viewer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Stream(AsyncIterator[T], Generic[T]):
+    """A subscription's events. Close it after use."""
+
+    def __init__(self, watch: Watch, of: Callable[[ChangeEvent], T]) -> None:
+        self.watch = watch
+        self._of = of
+
+    async def __anext__(self) -> T:
+        return self._of(await self.watch.__anext__())
+
+    async def aclose(self) -> None:
+        self.watch.close()
+
+
+@dataclass(slots=True)
+class Context:
+    """One operation's context (for a subscription: one event's). It holds no database session.
+
+    `arrived_at` is where the feed stood when the operation arrived: a subscription begins there. `client` is the
+    address of the peer, `last_event_id` the cursor that an SSE client reconnects with.
+    """
+
+    db: Database
+    feed: Feed
+    settings: Settings
+    resources: Mapping[type, object]
+    viewer: Viewer | None = None
+    arrived_at: int = 0
+    client: str = ""
+    last_event_id: str | None = None
+    _loaders: dict[Callable[..., Any], DataLoader[Any, Any]] = field(default_factory=dict)
+
+    def fresh(self) -> "Context":
+        """The same for the next event of a subscription: nothing loaded yet."""
+        return replace(self, _loaders={})
+
+    def resource(self, kind: type[T]) -> T:
+        """What the app keeps one of, by its class."""
+        return cast(T, self.resources[kind])
+
+    def require_viewer(self) -> Viewer:
+        """Raises Unauthenticated."""
+        if self.viewer is None:
+            raise Unauthenticated
+        return self.viewer
+
+    async def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.db.read(work, *args, **kwargs)
+
+    async def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the unit of work; what it changes is put down to the viewer."""
+        actor_id = self.viewer.id if self.viewer else None
+
+        def acting(session: Session) -> T:
+            act_as(session, actor_id)
+            return work(session, *args, **kwargs)
+
+        return await self.db.write(acting)
+
+    async def load(self, batch: Callable[[Session, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
+        """What ``batch`` finds for the key; all keys asked for at the same time are looked up in one statement."""
+        loader = self._loaders.get(batch)
+        if loader is None:
+
+            async def load_all(keys: list[K]) -> list[T | None]:
+                found = await self.db.read(batch, keys)
+                return [found.get(each) for each in keys]
+
+            loader = self._loaders[batch] = DataLoader(load_fn=load_all)
+        return cast("T | None", await loader.load(key))
+
+    def stream(self, topics: Iterable[Topic], after: str | None, of: Callable[[ChangeEvent], T]) -> Stream[T]:
+        """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them.
+
+        Raises:
+            Unauthenticated: nobody is signed in.
+            Invalid: ``after`` is not a cursor.
+        """
+        viewer = self.require_viewer()
+        resume = after if after is not None else self.last_event_id
+        position = self.arrived_at if resume is None else parse_cursor(resume)
+        scope = viewer.scope
+        wanted = [narrow for topic in topics for narrow in scope.narrow(topic)]
+        return Stream(self.feed.watch(wanted, scope, after=position, lifetime=viewer.lifetime), of)
+
+
+Info = StrawberryInfo[Context, None]

@@ -1,0 +1,52 @@
+"""Everything that has a global id, and how `node(id:)` finds it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import strawberry
+from sqlalchemy.orm import Session
+
+from gql_app.api.context import Context
+from gql_app.api.ids import decode_id, encode_id
+from gql_app.viewer import Viewer
+
+Finder = Callable[[Session, Viewer, Sequence[UUID]], Mapping[UUID, Any]]
+"""Finds the entities with these public ids that the viewer may see, as GraphQL objects."""
+
+_finders: dict[str, Finder] = {}
+
+
+@strawberry.interface(description="Anything that can be fetched again by its id.")
+class Node:
+    _kind: strawberry.Private[str]
+    public_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="Unique among all kinds of nodes.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(encode_id(self._kind, self.public_id))
+
+
+def node_finder(kind: str) -> Callable[[Finder], Finder]:
+    """Make entities of this kind findable by their ids."""
+
+    def register(finder: Finder) -> Finder:
+        _finders[kind] = finder
+        return finder
+
+    return register
+
+
+async def find_nodes(context: Context, ids: Sequence[str]) -> list[Node | None]:
+    """The nodes in the order of the ids; None for what does not exist or may not be seen."""
+    viewer = context.require_viewer()
+    wanted: dict[str, list[UUID]] = {}
+    decoded = [decode_id(each) for each in ids]
+    for kind, public_id in filter(None, decoded):
+        wanted.setdefault(kind, []).append(public_id)
+    found = {
+        kind: await context.read(_finders[kind], viewer, public_ids)
+        for kind, public_ids in wanted.items()
+        if kind in _finders
+    }
+    return [found.get(each[0], {}).get(each[1]) if each else None for each in decoded]

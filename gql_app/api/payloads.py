@@ -1,0 +1,41 @@
+"""What a mutation returns: what it made, or why it could not."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
+
+import strawberry
+
+from gql_app.errors import ErrorCode, UserFault
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+strawberry.enum(ErrorCode)
+
+
+@strawberry.type(description="Why a mutation could not do what it was asked.")
+class UserError:
+    code: ErrorCode
+    message: str = strawberry.field(description="For people to read.")
+    field: list[str] | None = strawberry.field(default=None, description="Path of the input field that is to blame.")
+
+    @classmethod
+    def of(cls, fault: UserFault) -> "UserError":
+        return cls(code=fault.code, message=fault.message, field=fault.field)
+
+
+def faults_as(payload: Callable[..., T]) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Return expected failures of the resolver in ``errors`` of its payload; everything was rolled back by then."""
+
+    def decorate(resolver: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @functools.wraps(resolver)
+        async def resolve(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return await resolver(*args, **kwargs)
+            except UserFault as fault:
+                return payload(errors=[UserError.of(fault)])
+
+        return resolve
+
+    return decorate

@@ -1,0 +1,133 @@
+"""The one place where everything is wired, opened and closed."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from functools import partial
+from importlib.metadata import version
+
+from broadcaster import Broadcast
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from gql_app import migrations
+from gql_app.accounts import sessions
+from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.throttle import Throttle
+from gql_app.api.context import Context
+from gql_app.changes.doorbell import Doorbell
+from gql_app.changes.feed import Feed
+from gql_app.db import Database
+from gql_app.deliveries.captured import CapturedSender
+from gql_app.deliveries.mail import SmtpSender
+from gql_app.deliveries.models import Channel
+from gql_app.deliveries.senders import Sender
+from gql_app.deliveries.sms import TwilioSender
+from gql_app.deliveries.worker import Workers
+from gql_app.errors import ConfigurationError
+from gql_app.mailbox.routes import mailbox_routes
+from gql_app.ops.routes import ops_routes
+from gql_app.pages.site import graphiql_page, page_routes
+from gql_app.schema import schema
+from gql_app.server import announced_stop
+from gql_app.settings import Settings
+from gql_app.transport.execution import Engine
+from gql_app.transport.http import HttpEndpoint
+from gql_app.transport.websocket import WebSocketEndpoint
+
+logger = logging.getLogger(__name__)
+
+
+class App:
+    """The parts of one process. `running` opens and closes them."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.refuse_unsafe()
+        self.settings = settings
+        self.db = Database(settings.database_url.reveal())
+        self.doorbell = Doorbell(Broadcast(settings.broadcast_url.reveal()))
+        self.db.on_commit(self.doorbell.ring)
+        poll = settings.poll_interval.total_seconds()
+        self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
+        self.passwords = Passwords(settings.bcrypt_cost)
+        self.workers = Workers(self.db, self.doorbell, partial(senders, settings), poll_seconds=poll)
+        self.resources: Mapping[type, object] = {Passwords: self.passwords, Throttle: Throttle()}
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, feed: bool = True, deliver: bool = True) -> AsyncIterator[None]:
+        """Open what a process needs: the feed to serve subscriptions, the workers to deliver messages.
+
+        Raises:
+            ConfigurationError: the tables are not those of this version.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.db.close)
+            stack.callback(self.passwords.close)
+            await self._check_tables()
+            await stack.enter_async_context(self.doorbell.connected())
+            if feed:
+                await stack.enter_async_context(self.feed.running())
+            if deliver:
+                await stack.enter_async_context(self.workers.running())
+            yield
+
+    def make_context(self, authorization: str | None, client: str) -> Awaitable[Context]:
+        """The context of an operation. Where it stands in the log is settled here, before anything is awaited."""
+        context = Context(
+            self.db, self.feed, self.settings, self.resources, client=client, arrived_at=self.feed.position
+        )
+        return self._with_viewer(context, authorization)
+
+    async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() == "bearer" and token:
+            context.viewer = await self.db.read(sessions.authenticate, token.strip(), context.arrived_at)
+        return context
+
+    async def _check_tables(self) -> None:
+        if self.db.is_sqlite:
+            await migrations.upgrade(self.db)
+        elif not await migrations.is_current(self.db):
+            raise ConfigurationError("The database is not up to date: run `gql-app migrate` first.")
+
+
+def senders(settings: Settings) -> list[Sender]:
+    """The real channels where they are configured, the mailbox elsewhere."""
+    sms: Sender = TwilioSender(settings.twilio) if settings.twilio else CapturedSender(Channel.SMS)
+    mail: Sender = SmtpSender(settings.smtp, settings.mail_from) if settings.smtp else CapturedSender(Channel.EMAIL)
+    return [sms, mail]
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The ASGI application; it opens and closes everything in its lifespan."""
+    app = App(settings or Settings.from_environment())
+    stopping = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with app.running(deliver=app.settings.inline_worker):
+            with announced_stop(stopping):
+                yield
+            stopping.set()
+
+    origins = list(app.settings.cors_origins)
+    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    return Starlette(routes=_routes(app, stopping), middleware=[cors] if origins else [], lifespan=lifespan)
+
+
+def _routes(app: App, stopping: asyncio.Event) -> list[BaseRoute]:
+    settings = app.settings
+    engine = Engine(schema._schema)
+    page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
+    routes: list[BaseRoute] = [
+        Route("/graphql", HttpEndpoint(engine, app.make_context, page, stopping)),
+        WebSocketRoute("/graphql", WebSocketEndpoint(engine, app.make_context)),
+        *ops_routes(app.db, app.feed, app.workers.channels),
+        *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),
+    ]
+    if settings.mailbox:
+        routes += mailbox_routes(app.db, app.feed, stopping)
+    return routes

@@ -1,0 +1,90 @@
+"""Reading the change log: where it begins and ends, a page of it, and cursors."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeLogState, ChangeRecord
+from gql_app.errors import CursorExpired, Invalid
+
+PAGE = 500
+"""Events read in one statement."""
+
+
+def parse_cursor(cursor: str) -> int:
+    """The position that a cursor stands for.
+
+    Raises:
+        Invalid: this was never a cursor.
+    """
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
+        raise Invalid("That is not a cursor of the change log; send one that an event carried.", field="after")
+    return int(cursor)
+
+
+def head(session: Session) -> int:
+    """The position of the last event (or of the last pruned one; 0 for a log that never had any)."""
+    last = session.scalar(select(func.max(ChangeRecord.position)))
+    return max(last or 0, floor(session))
+
+
+def floor(session: Session) -> int:
+    """Through which position the log was pruned; the oldest cursor that can be resumed."""
+    return session.scalar(select(ChangeLogState.pruned_through)) or 0
+
+
+def page(
+    session: Session,
+    after: int,
+    upto: int | None,
+    where: ColumnElement[bool] | None = None,
+    limit: int = PAGE,
+) -> Sequence[ChangeEvent]:
+    """The first events with ``after < position <= upto``, in order.
+
+    Raises:
+        CursorExpired: events after this position have been pruned.
+    """
+    if after < (oldest := floor(session)):
+        raise CursorExpired(str(oldest))
+    query = SELECT_EVENTS.where(ChangeRecord.position > after).order_by(ChangeRecord.position).limit(limit)
+    if upto is not None:
+        query = query.where(ChangeRecord.position <= upto)
+    if where is not None:
+        query = query.where(where)
+    return [ChangeEvent.of(row) for row in session.execute(query)]
+
+
+def prune(session: Session, before: datetime) -> int:
+    """Forget the events that occurred before this moment; returns how many."""
+    last = session.scalar(select(func.max(ChangeRecord.position)).where(ChangeRecord.occurred_at < before))
+    if last is None:
+        return 0
+    count = session.scalar(select(func.count()).where(ChangeRecord.position <= last)) or 0
+    session.execute(delete(ChangeRecord).where(ChangeRecord.position <= last))
+    if floor(session) < last:
+        changed = session.execute(update(ChangeLogState).values(pruned_through=last))
+        if changed.rowcount == 0:  # type: ignore[attr-defined]
+            session.add(ChangeLogState(id=1, pruned_through=last))
+    return count
+
+
+def window(
+    session: Session,
+    where: ColumnElement[bool],
+    *,
+    after: int | None,
+    before: int | None,
+    limit: int,
+    backward: bool,
+) -> Sequence[ChangeEvent]:
+    """The first events between two positions (both excluded), or with ``backward`` the last ones, latest first."""
+    position = ChangeRecord.position
+    query = SELECT_EVENTS.where(where).order_by(position.desc() if backward else position).limit(limit)
+    if after is not None:
+        query = query.where(position > after)
+    if before is not None:
+        query = query.where(position < before)
+    return [ChangeEvent.of(row) for row in session.execute(query)]

@@ -1,0 +1,88 @@
+"""The change log: what happened, in the order in which it was committed."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Enum, Index, Row, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gql_app.db import Base, BigId
+
+
+class ChangeKind(enum.Enum):
+    """What happened to the entity."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+
+
+class ChangeRecord(Base):
+    """One row per changed attribute, and at least one per created or deleted entity. Append-only.
+
+    `old_value` and `new_value` are texts (see `tracking.encode`); both are NULL for a secret attribute.
+    `change_set` is the same for all that was committed together.
+    """
+
+    __tablename__ = "change_events"
+    __table_args__ = (
+        Index(None, "entity_type", "attribute", "position"),
+        Index(None, "entity_id", "position"),
+        Index(None, "owner_id", "position"),
+        {"sqlite_autoincrement": True},  # a pruned position is never given out again
+    )
+
+    position: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    change_set: Mapped[UUID]
+    kind: Mapped[ChangeKind] = mapped_column(Enum(ChangeKind, native_enum=False, length=16))
+    entity_type: Mapped[str] = mapped_column(String(64))
+    entity_id: Mapped[UUID]
+    attribute: Mapped[str | None] = mapped_column(String(64))
+    old_value: Mapped[str | None] = mapped_column(Text)
+    new_value: Mapped[str | None] = mapped_column(Text)
+    owner_id: Mapped[int | None] = mapped_column(BigId)
+    actor_id: Mapped[int | None] = mapped_column(BigId)
+    occurred_at: Mapped[datetime]
+
+
+class ChangeLogState(Base):
+    """One row: how far the log has been pruned. Every cursor from `pruned_through` on can be resumed."""
+
+    __tablename__ = "change_log_state"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pruned_through: Mapped[int] = mapped_column(BigId, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEvent:
+    """A committed change as the feed hands it on; the fields are those of `ChangeRecord`."""
+
+    position: int
+    change_set: UUID
+    kind: ChangeKind
+    entity_type: str
+    entity_id: UUID
+    attribute: str | None
+    old_value: str | None
+    new_value: str | None
+    owner_id: int | None
+    actor_id: int | None
+    occurred_at: datetime
+
+    @classmethod
+    def of(cls, row: Row[*tuple[Any, ...]]) -> "ChangeEvent":
+        return cls(*row)
+
+    @property
+    def cursor(self) -> str:
+        """Where a subscriber that has seen this event stands."""
+        return str(self.position)
+
+
+_log = ChangeRecord.__table__.c
+SELECT_EVENTS = select(*(_log[name] for name in ChangeEvent.__dataclass_fields__))
+"""Selects the rows that `ChangeEvent.of` takes."""

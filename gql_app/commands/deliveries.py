@@ -1,0 +1,76 @@
+"""`deliveries list` and `deliveries retry`."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gql_app.api.ids import encode_id, id_of
+from gql_app.app import App
+from gql_app.deliveries import service
+from gql_app.deliveries.models import Channel, Delivery, DeliveryState
+from gql_app.settings import Settings
+
+
+def add_to(commands: Any) -> None:
+    actions = commands.add_parser("deliveries", help="messages owed").add_subparsers(required=True, metavar="ACTION")
+    parser = actions.add_parser("list", help="the latest messages")
+    parser.add_argument("--state", choices=[s.name.lower() for s in DeliveryState], type=str.lower)
+    parser.add_argument("--channel", choices=[c.name.lower() for c in Channel], type=str.lower)
+    parser.add_argument("--limit", type=int, default=50)
+    parser.set_defaults(run=run_list)
+    parser = actions.add_parser("retry", help="send messages again that were given up or did not arrive")
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    parser.add_argument("--dead", action="store_true", help="all that were given up")
+    parser.set_defaults(run=run_retry)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    return asyncio.run(_list(args))
+
+
+async def _list(args: argparse.Namespace) -> int:
+    app = App(Settings.from_environment())
+    async with app.running(feed=False, deliver=False):
+        rows = await app.db.read(_latest, args.state, args.channel, max(args.limit, 1))
+    for row in rows:
+        text = (row.subject or row.body).replace("\n", " ")[:60]
+        print(
+            f"{encode_id('Delivery', row.public_id)}  {row.created_at:%Y-%m-%d %H:%M:%S}  {row.channel.name:5} "
+            f"{row.state.name:11} {row.recipient:30} {text}"
+        )
+    return 0
+
+
+def _latest(session: Session, state: str | None, channel: str | None, limit: int) -> Sequence[Delivery]:
+    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
+    if state:
+        query = query.where(Delivery.state == DeliveryState[state.upper()])
+    if channel:
+        query = query.where(Delivery.channel == Channel[channel.upper()])
+    return session.scalars(query).all()
+
+
+def run_retry(args: argparse.Namespace) -> int:
+    if not args.ids and not args.dead:
+        raise SystemExit("Say which: ids from `deliveries list`, or --dead.")
+    return asyncio.run(_retry(args))
+
+
+async def _retry(args: argparse.Namespace) -> int:
+    public_ids = [id_of("Delivery", each) for each in args.ids]
+    app = App(Settings.from_environment())
+    async with app.running(feed=False, deliver=False):
+        if args.dead:
+            public_ids += await app.db.read(_dead)
+        for public_id in public_ids:
+            await app.db.write(service.retry, None, public_id)
+    print(f"{len(public_ids)} queued again.")
+    return 0
+
+
+def _dead(session: Session) -> list[Any]:
+    return list(session.scalars(select(Delivery.public_id).where(Delivery.state == DeliveryState.DEAD)))

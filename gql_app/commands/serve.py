@@ -1,0 +1,72 @@
+"""`serve` and `worker`: the processes that run."""
+
+import argparse
+import asyncio
+import os
+import signal
+from typing import Any
+
+from gql_app import demo, server
+from gql_app.app import App, create_app
+from gql_app.settings import Settings
+
+DEMO = "GQL_APP_SERVE_DEMO"
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("serve", help="serve the API and deliver messages")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--demo", action="store_true", help="fill an empty database with people and requests")
+    parser.add_argument("--no-deliveries", action="store_true", help="leave the messages to `gql-app worker`")
+    parser.set_defaults(run=run_serve)
+    parser = commands.add_parser("worker", help="deliver messages, and serve nothing")
+    parser.set_defaults(run=run_worker)
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    settings = Settings.from_environment(demo=args.demo, inline_worker=not args.no_deliveries)
+    asyncio.run(_prepare(settings))
+    host = "localhost" if args.host in ("127.0.0.1", "0.0.0.0", "::") else args.host  # noqa: S104
+    print(
+        f"gql_app is at http://{host}:{args.port}/ and GraphiQL at http://{host}:{args.port}/graphql",
+        flush=True,
+    )
+    if settings.demo:
+        print(demo.who_can_sign_in(), flush=True)
+    if args.workers > 1:
+        os.environ[DEMO] = " ".join(["demo"] * args.demo + ["no-deliveries"] * args.no_deliveries)
+        app: Any = "gql_app.commands.serve:app_of_a_worker_process"
+    else:
+        app = create_app(settings)
+    server.serve(app, host=args.host, port=args.port, workers=args.workers)
+    return 0
+
+
+def app_of_a_worker_process() -> Any:
+    """What each process of `serve --workers N` serves."""
+    options = os.environ.get(DEMO, "").split()
+    return create_app(Settings.from_environment(demo="demo" in options, inline_worker="no-deliveries" not in options))
+
+
+async def _prepare(settings: Settings) -> None:
+    """Migrate an embedded database and fill the demo's, before any process serves it."""
+    app = App(settings)
+    async with app.running(feed=False, deliver=False):
+        if settings.demo:
+            await demo.fill(app.db, app.passwords)
+
+
+def run_worker(args: argparse.Namespace) -> int:
+    asyncio.run(_work(Settings.from_environment()))
+    return 0
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with App(settings).running(feed=False):
+        print("gql_app delivers messages; stop it with Ctrl-C", flush=True)
+        await stop.wait()

@@ -1,0 +1,174 @@
+"""Deliveries in the schema."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import select
+from sqlalchemy.orm import Session as DbSession
+
+from gql_app.api.connections import Connection, Order, PageArgs, load_page
+from gql_app.api.context import Info
+from gql_app.api.ids import id_of
+from gql_app.api.nodes import Node, node_finder
+from gql_app.api.payloads import UserError, faults_as
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Topic
+from gql_app.deliveries import models, service
+from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
+from gql_app.viewer import Viewer
+
+for _enum in (Channel, DeliveryState, AttemptOutcome):
+    strawberry.enum(_enum)
+
+
+@strawberry.type(description="One attempt to send a message; without an outcome while it runs.")
+class DeliveryAttempt:
+    number: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: AttemptOutcome | None
+    provider_id: str | None
+    error_code: str | None
+    error: str | None
+
+    @classmethod
+    def of(cls, row: models.DeliveryAttempt) -> "DeliveryAttempt":
+        return cls(
+            number=row.number,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            outcome=row.outcome,
+            provider_id=row.provider_id,
+            error_code=row.error_code,
+            error=row.error,
+        )
+
+
+@strawberry.type(description="A message owed to one person by one channel.")
+class Delivery(Node):
+    _kind: strawberry.Private[str] = "Delivery"
+    key: strawberry.Private[int]
+    channel: Channel
+    state: DeliveryState
+    recipient: str
+    subject: str | None
+    body: str
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field
+    async def attempts(self, info: Info) -> list[DeliveryAttempt]:
+        found = await info.context.load(service.attempts_of, self.key)
+        return [DeliveryAttempt.of(row) for row in found or []]
+
+    @classmethod
+    def of(cls, row: models.Delivery) -> "Delivery":
+        return cls(
+            public_id=row.public_id,
+            key=row.id,
+            channel=row.channel,
+            state=row.state,
+            recipient=row.recipient,
+            subject=row.subject,
+            body=row.body,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@node_finder("Delivery")
+def _visible_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
+    query = service.visible(viewer).where(models.Delivery.public_id.in_(ids))
+    return {row.public_id: Delivery.of(row) for row in session.scalars(query)}
+
+
+def _by_public_id(session: DbSession, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
+    """For `Context.load`, where it is known already that the viewer may see them."""
+    query = select(models.Delivery).where(models.Delivery.public_id.in_(ids))
+    return {row.public_id: Delivery.of(row) for row in session.scalars(query)}
+
+
+@strawberry.input(description="Only the messages for which all that is given holds.")
+class DeliveryFilter:
+    channel: Channel | None = None
+    state: DeliveryState | None = None
+
+
+def _page(session: DbSession, viewer: Viewer, filter: DeliveryFilter, args: PageArgs) -> Connection[Delivery]:
+    query = service.visible(viewer)
+    if filter.channel is not None:
+        query = query.where(models.Delivery.channel == filter.channel)
+    if filter.state is not None:
+        query = query.where(models.Delivery.state == filter.state)
+    order = Order(models.Delivery.created_at, models.Delivery.id, descending=True)
+    return load_page(session, query, order, args).connection(Delivery.of)
+
+
+@strawberry.type
+class DeliveryQueries:
+    @strawberry.field(description="The messages to oneself; for admins to everybody. Newest first.")
+    async def deliveries(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: DeliveryFilter | None = None,
+    ) -> Connection[Delivery]:
+        viewer = info.context.require_viewer()
+        args = PageArgs(first, after, last, before)
+        return await info.context.read(_page, viewer, filter or DeliveryFilter(), args)
+
+
+@strawberry.input
+class RetryDeliveryInput:
+    id: strawberry.ID
+
+
+@strawberry.type
+class RetryDeliveryPayload:
+    delivery: Delivery | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class DeliveryMutations:
+    @strawberry.mutation(description="Send a message again that is DEAD or UNDELIVERED. For admins.")
+    @faults_as(RetryDeliveryPayload)
+    async def retry_delivery(self, info: Info, input: RetryDeliveryInput) -> RetryDeliveryPayload:
+        viewer = info.context.require_viewer()
+        row = await info.context.write(service.retry, viewer, id_of("Delivery", input.id))
+        return RetryDeliveryPayload(delivery=Delivery.of(row))
+
+
+@strawberry.type(description="A message was queued or came into another state.")
+class DeliveryUpdate:
+    event: strawberry.Private[ChangeEvent]
+    cursor: str
+    occurred_at: datetime
+    previous_state: DeliveryState | None
+    state: DeliveryState
+
+    @strawberry.field(description="As it is now.")
+    async def delivery(self, info: Info) -> Delivery | None:
+        return await info.context.load(_by_public_id, self.event.entity_id)
+
+    @classmethod
+    def of(cls, event: ChangeEvent) -> "DeliveryUpdate":
+        return cls(
+            event=event,
+            cursor=event.cursor,
+            occurred_at=event.occurred_at,
+            previous_state=DeliveryState[event.old_value] if event.old_value else None,
+            state=DeliveryState[event.new_value or ""],
+        )
+
+
+@strawberry.type
+class DeliverySubscriptions:
+    @strawberry.subscription(description="The messages to oneself; for admins to everybody.")
+    def delivery_updated(self, info: Info, after: str | None = None) -> AsyncIterator[DeliveryUpdate]:
+        return info.context.stream([Topic("Delivery", "state")], after, DeliveryUpdate.of)

@@ -1,0 +1,121 @@
+"""E-mail by SMTP."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+
+import aiosmtplib
+
+from gql_app.deliveries.models import Channel
+from gql_app.deliveries.senders import (
+    SEND_TIMEOUT,
+    Ambiguous,
+    CredentialsRefused,
+    Outgoing,
+    PermanentFailure,
+    Receipt,
+    SendFailure,
+    TransientFailure,
+)
+from gql_app.settings import Smtp
+
+COMMAND_TIMEOUT = 10.0
+CONNECTIONS = 4
+"""Mails sent at a time; a connection carries one mail."""
+
+
+class SmtpSender:
+    """Sends mails, one recipient and one connection each: a mail that breaks off spoils no other."""
+
+    channel = Channel.EMAIL
+    # The Message-ID is the same in every attempt: a mail server or reader that gets it twice can tell.
+    resend_is_safe = True
+
+    def __init__(self, settings: Smtp, mail_from: str) -> None:
+        self._settings = settings
+        self._from = mail_from
+        self._domain = parseaddr(mail_from)[1].rpartition("@")[2] or "localhost"
+        self._places = asyncio.Semaphore(CONNECTIONS)
+        self._tls = ssl.create_default_context()
+
+    async def send(self, message: Outgoing) -> Receipt:
+        mail = self._compose(message)
+        async with self._places:
+            client = aiosmtplib.SMTP(
+                hostname=self._settings.host,
+                port=self._settings.port,
+                username=self._settings.username,
+                password=self._settings.password.reveal() or None,
+                use_tls=self._settings.tls == "implicit",
+                start_tls=self._settings.tls == "starttls",
+                tls_context=self._tls if self._settings.tls != "none" else None,
+                timeout=COMMAND_TIMEOUT,
+            )
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await self._connect(client)
+                    await self._hand_over(client, mail, message.recipient)
+            except TimeoutError as error:
+                raise Ambiguous(f"no answer within {SEND_TIMEOUT:.0f} seconds") from error
+            finally:
+                client.close()
+        return Receipt(str(mail["Message-ID"]))
+
+    async def find(self, message: Outgoing, since: datetime) -> Receipt | None:
+        """SMTP knows no look-up."""
+        return None
+
+    async def close(self) -> None:
+        """Nothing is kept open between two mails."""
+
+    def _compose(self, message: Outgoing) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = self._from
+        mail["To"] = message.recipient
+        mail["Subject"] = message.subject or ""
+        mail["Date"] = format_datetime(datetime.now(UTC))
+        mail["Message-ID"] = f"<{message.id}@{self._domain}>"
+        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office replies away
+        mail.set_content(message.body)
+        if message.html:
+            mail.add_alternative(message.html, subtype="html")
+        return mail
+
+    async def _connect(self, client: aiosmtplib.SMTP) -> None:
+        """Until here nothing has been handed over: whatever fails can be tried again."""
+        try:
+            await client.connect()
+        except aiosmtplib.SMTPAuthenticationError as error:
+            if error.code < 500:
+                raise TransientFailure(_says(error.code, error.message), str(error.code)) from error
+            raise CredentialsRefused("the mail server refused our username or password", str(error.code)) from error
+        except aiosmtplib.SMTPResponseException as error:
+            raise TransientFailure(_says(error.code, error.message), str(error.code)) from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise TransientFailure(f"the mail server cannot be reached: {type(error).__name__}") from error
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, mail: EmailMessage, recipient: str) -> None:
+        try:
+            await client.send_message(mail, sender=parseaddr(self._from)[1], recipients=[recipient])
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            refused = error.recipients[0]
+            raise _refusal(refused.code, refused.message) from error
+        except aiosmtplib.SMTPResponseException as error:
+            raise _refusal(error.code, error.message) from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise Ambiguous(f"the connection broke in the middle: {type(error).__name__}") from error
+
+
+def _refusal(code: int, text: str) -> SendFailure:
+    """RFC 5321, section 4.2.1: 4yz may succeed later, 5yz never; 421 closes the connection."""
+    if code in (530, 534, 535):
+        return CredentialsRefused("the mail server wants another login", str(code))
+    if code >= 500:
+        return PermanentFailure(_says(code, text), str(code))
+    return TransientFailure(_says(code, text), str(code))
+
+
+def _says(code: int, text: str) -> str:
+    return f"the mail server answered {code} {text}"[:500]

@@ -1,0 +1,107 @@
+"""What is owed: one row per message to one person by one channel, and one row per attempt to send it."""
+
+import enum
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Enum, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gql_app.changes.tracking import Tracked, tracked
+from gql_app.db import Base, BigId, Timestamped
+
+
+class Channel(enum.Enum):
+    """How a message travels."""
+
+    SMS = "SMS"
+    EMAIL = "EMAIL"
+
+
+class DeliveryState(enum.Enum):
+    """Where a message is. A message that was captured by the mailbox counts as SENT."""
+
+    PENDING = "PENDING"  # owed; sent as soon as it is due
+    SENDING = "SENDING"  # a worker holds a lease on it; the attempt is recorded
+    SENT = "SENT"  # the provider accepted it
+    DELIVERED = "DELIVERED"  # the provider says that it arrived
+    UNDELIVERED = "UNDELIVERED"  # the provider says that it did not arrive
+    UNKNOWN = "UNKNOWN"  # the last attempt's outcome is not known; it is looked up before anything is sent again
+    DEAD = "DEAD"  # given up; an admin can retry it
+
+
+class AttemptOutcome(enum.Enum):
+    """How an attempt ended; NULL in the table while it runs (or was cut off by a crash)."""
+
+    SENT = "SENT"
+    TRANSIENT = "TRANSIENT"  # worth another attempt
+    PERMANENT = "PERMANENT"  # no attempt will ever succeed
+    REFUSED = "REFUSED"  # our own credentials were refused: the channel pauses, the message is not to blame
+    UNKNOWN = "UNKNOWN"  # may or may not have been accepted
+
+
+ACTIVE = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
+"""The states of a message that a worker still has to do something about."""
+
+
+class Delivery(Tracked, Timestamped, Base):
+    """A message owed.
+
+    `due_at` is when a worker may take it next (the end of its back-off or of a worker's lease; None: never again).
+    `failure_count` are the attempts that count against it since it was last queued by hand.
+    """
+
+    __tablename__ = "deliveries"
+    __entity__ = "Delivery"
+    __owner__ = "recipient_id"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    channel: Mapped[Channel] = mapped_column(Enum(Channel, native_enum=False, length=16))
+    state: Mapped[DeliveryState] = tracked(
+        Enum(DeliveryState, native_enum=False, length=16), default=DeliveryState.PENDING
+    )
+    recipient_id: Mapped[int | None] = mapped_column(BigId)
+    recipient: Mapped[str] = mapped_column(String(320))
+    subject: Mapped[str | None] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    html: Mapped[str | None] = mapped_column(Text)
+    rule: Mapped[str] = mapped_column(String(128))
+    change_set: Mapped[UUID]
+    due_at: Mapped[datetime | None]
+    lease: Mapped[UUID | None]
+    attempt_count: Mapped[int] = mapped_column(default=0)
+    failure_count: Mapped[int] = mapped_column(default=0)
+    provider_id: Mapped[str | None] = mapped_column(String(64))
+
+    # The worker looks for what is due: only unfinished rows are in this index, however many are finished.
+    __table_args__ = (
+        Index(
+            "ix_deliveries_due",
+            "channel",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+        Index(None, "recipient_id", "created_at", "id"),
+        Index(None, "created_at", "id"),
+        Index(None, "change_set"),
+        Index(None, "provider_id"),
+    )
+
+
+class DeliveryAttempt(Base):
+    """One attempt, written before the provider is called and completed with what came of it."""
+
+    __tablename__ = "delivery_attempts"
+    __table_args__ = (Index(None, "delivery_id", "number", unique=True),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True)
+    delivery_id: Mapped[int] = mapped_column(BigId, ForeignKey("deliveries.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[AttemptOutcome | None] = mapped_column(Enum(AttemptOutcome, native_enum=False, length=16))
+    provider_id: Mapped[str | None] = mapped_column(String(64))
+    error_code: Mapped[str | None] = mapped_column(String(32))
+    error: Mapped[str | None] = mapped_column(Text)

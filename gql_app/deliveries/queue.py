@@ -1,0 +1,216 @@
+"""The queue in the database: claiming what is due, and writing down what came of it.
+
+All of this is Core statements on rows that no other writer touches while they are leased; their changes of state are
+recorded in the change log in the same transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from gql_app.changes.capture import Entry, record
+from gql_app.changes.models import ChangeKind
+from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
+from gql_app.deliveries.retry import Next
+from gql_app.deliveries.senders import Outgoing
+
+LEASE = timedelta(seconds=60)
+"""How long a claimed message is left alone; after that its worker is taken for dead."""
+
+COUNTED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN, AttemptOutcome.PERMANENT)
+"""The outcomes that count against a message; that our credentials were refused is not its fault."""
+
+_deliveries: Any = Delivery.__table__
+_attempts: Any = DeliveryAttempt.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message that this worker may work on until the lease ends.
+
+    `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
+    that the change log knows. `unclear_since` is set when an earlier attempt, begun then, may have been accepted.
+    """
+
+    id: int
+    lease: UUID
+    attempt: int
+    failures: int
+    before: DeliveryState
+    recipient_id: int | None
+    message: Outgoing
+    unclear_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a claim."""
+
+    claim: Claim
+    outcome: AttemptOutcome
+    then: Next
+    finished_at: datetime
+    provider_id: str | None = None
+    error_code: str | None = None
+    error: str | None = None
+
+
+def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
+    """Take up to ``limit`` due messages, oldest first, and record the attempt that is about to be made for each."""
+    due = (
+        select(_deliveries)
+        .where(_deliveries.c.channel == channel, _deliveries.c.due_at <= now)
+        .order_by(_deliveries.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    connection = session.connection()
+    rows = connection.execute(due).all()
+    if not rows:
+        return []
+    lease = uuid4()
+    unclear = _close_interrupted(session, [r.id for r in rows if r.state is DeliveryState.SENDING], now)
+    unclear |= _unclear_since(session, [r.id for r in rows if r.state is DeliveryState.UNKNOWN])
+    connection.execute(
+        update(_deliveries)
+        .where(_deliveries.c.id.in_([r.id for r in rows]))
+        .values(
+            state=DeliveryState.SENDING,
+            lease=lease,
+            due_at=now + LEASE,
+            attempt_count=_deliveries.c.attempt_count + 1,
+            version=_deliveries.c.version + 1,
+            updated_at=now,
+        )
+    )
+    claims = [_claim_of(row, lease, unclear.get(row.id)) for row in rows]
+    connection.execute(
+        insert(_attempts),
+        [
+            {"public_id": c.message.attempt_id, "delivery_id": c.id, "number": c.attempt, "started_at": now}
+            for c in claims
+        ],
+    )
+    return claims
+
+
+def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None) -> Claim:
+    message = Outgoing(row.public_id, uuid4(), row.recipient, row.subject, row.body, row.html)
+    before = DeliveryState.UNKNOWN if row.state is DeliveryState.UNKNOWN else DeliveryState.PENDING
+    return Claim(
+        row.id,
+        lease,
+        row.attempt_count + 1,
+        row.failure_count,
+        before,
+        row.recipient_id,
+        message,
+        unclear_since,
+    )
+
+
+def _close_interrupted(session: Session, ids: Sequence[int], now: datetime) -> dict[int, datetime]:
+    """Attempts whose worker died in the middle: their outcome is unknown. Returns when each began."""
+    if not ids:
+        return {}
+    open_attempts = (_attempts.c.delivery_id.in_(ids), _attempts.c.finished_at.is_(None))
+    session.connection().execute(
+        update(_attempts)
+        .where(*open_attempts)
+        .values(finished_at=now, outcome=AttemptOutcome.UNKNOWN, error="the worker stopped in the middle of it")
+    )
+    return _unclear_since(session, ids)
+
+
+def _unclear_since(session: Session, ids: Sequence[int]) -> dict[int, datetime]:
+    """When the earliest attempt with an unknown outcome began, per delivery."""
+    if not ids:
+        return {}
+    query = (
+        select(_attempts.c.delivery_id, func.min(_attempts.c.started_at))
+        .where(_attempts.c.delivery_id.in_(ids), _attempts.c.outcome == AttemptOutcome.UNKNOWN)
+        .group_by(_attempts.c.delivery_id)
+    )
+    return dict(session.connection().execute(query).tuples().all())
+
+
+def finish(session: Session, results: Sequence[Result]) -> int:
+    """Write down results; those whose lease was lost meanwhile are left to the new holder. Returns how many counted."""
+    connection = session.connection()
+    held = _deliveries.c.id.in_([r.claim.id for r in results])
+    leases = connection.execute(select(_deliveries.c.id, _deliveries.c.lease).where(held).with_for_update()).tuples()
+    valid = set(leases.all())
+    results = [r for r in results if (r.claim.id, r.claim.lease) in valid]
+    if not results:
+        return 0
+    connection.execute(
+        update(_attempts)
+        .where(_attempts.c.delivery_id == bindparam("delivery"), _attempts.c.number == bindparam("attempt"))
+        .values({name: bindparam(name) for name in ("finished_at", "outcome", "provider_id", "error_code", "error")}),
+        [_attempt_values(r) for r in results],
+    )
+    connection.execute(
+        update(_deliveries)
+        .where(_deliveries.c.id == bindparam("delivery"))
+        .values(
+            {name: bindparam(name) for name in ("state", "due_at", "updated_at", "failure_count")}
+            | {
+                "lease": None,
+                "version": _deliveries.c.version + 1,
+                "provider_id": func.coalesce(bindparam("provider"), _deliveries.c.provider_id),
+            }
+        ),
+        [_delivery_values(r) for r in results],
+    )
+    # A lease is the workers' own affair: the log tells of the states around it.
+    record(session, [_entry(r) for r in results if r.then.state is not r.claim.before])
+    return len(results)
+
+
+def _attempt_values(result: Result) -> dict[str, object]:
+    return {
+        "delivery": result.claim.id,
+        "attempt": result.claim.attempt,
+        "finished_at": result.finished_at,
+        "outcome": result.outcome,
+        "provider_id": result.provider_id,
+        "error_code": result.error_code,
+        "error": result.error,
+    }
+
+
+def _delivery_values(result: Result) -> dict[str, object]:
+    return {
+        "delivery": result.claim.id,
+        "state": result.then.state,
+        "due_at": result.then.due_at,
+        "updated_at": result.finished_at,
+        "failure_count": result.claim.failures + (result.outcome in COUNTED),
+        "provider": result.provider_id,
+    }
+
+
+def _entry(result: Result) -> Entry:
+    return Entry(
+        ChangeKind.UPDATED,
+        Delivery.__entity__,
+        result.claim.message.id,
+        "state",
+        result.claim.before.name,
+        result.then.state.name,
+        result.claim.recipient_id,
+    )
+
+
+def next_due(session: Session, channel: Channel) -> datetime | None:
+    """When the next message of this channel becomes due, or its lease ends."""
+    return session.scalar(
+        select(func.min(_deliveries.c.due_at)).where(
+            _deliveries.c.channel == channel, _deliveries.c.due_at.is_not(None)
+        )
+    )

@@ -1,0 +1,79 @@
+"""What the worker asks of a channel, and how a channel says that it did not work out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from gql_app.deliveries.models import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way. `id` is the same for all attempts, `attempt_id` is this attempt's own."""
+
+    id: UUID
+    attempt_id: UUID
+    recipient: str
+    subject: str | None
+    body: str
+    html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider accepted the message, under this id of its own where it gives one."""
+
+    provider_id: str | None = None
+
+
+class SendFailure(Exception):
+    """An attempt that did not end in a receipt. `code` is the provider's, `message` holds no secret."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        self.message = message
+        self.code = code
+        super().__init__(message)
+
+
+class TransientFailure(SendFailure):
+    """Not accepted, but may be later; `retry_after` in seconds where the provider said so."""
+
+    def __init__(self, message: str, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, code)
+        self.retry_after = retry_after
+
+
+class PermanentFailure(SendFailure):
+    """Not accepted, and never will be."""
+
+
+class CredentialsRefused(SendFailure):
+    """The provider does not accept who we are: nothing can be sent by this channel for now."""
+
+
+class Ambiguous(SendFailure):
+    """Nobody knows whether it was accepted."""
+
+
+class Sender(Protocol):
+    """One outside system. An implementation is safe to use from many tasks at once."""
+
+    channel: Channel
+    resend_is_safe: bool
+    """Whether a message that may have been accepted can be sent again without a look-up: the recipient's side knows
+    it again (a stable Message-ID), or nothing leaves the machine."""
+
+    async def send(self, message: Outgoing) -> Receipt:
+        """Hand the message over; raises a `SendFailure` or returns within `SEND_TIMEOUT`."""
+        ...
+
+    async def find(self, message: Outgoing, since: datetime) -> Receipt | None:
+        """Look up whether an earlier attempt, begun at ``since``, was accepted; raises like `send`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+SEND_TIMEOUT = 20.0
+"""Seconds that one attempt may take; well below the worker's lease."""

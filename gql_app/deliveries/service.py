@@ -1,0 +1,54 @@
+"""What people can do with deliveries. Each function is a unit of work."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from gql_app.deliveries.models import Delivery, DeliveryAttempt, DeliveryState
+from gql_app.errors import Conflict, Forbidden, NotFound
+from gql_app.viewer import Viewer
+
+
+def visible(viewer: Viewer) -> Select[Delivery]:
+    """The deliveries that this viewer may see: those to her, for an admin all."""
+    query = select(Delivery)
+    return query if viewer.is_admin else query.where(Delivery.recipient_id == viewer.id)
+
+
+def attempts_of(session: Session, delivery_ids: Sequence[int]) -> Mapping[int, list[DeliveryAttempt]]:
+    """The attempts of each delivery, the first one first."""
+    query = (
+        select(DeliveryAttempt)
+        .where(DeliveryAttempt.delivery_id.in_(delivery_ids))
+        .order_by(DeliveryAttempt.delivery_id, DeliveryAttempt.number)
+    )
+    found: dict[int, list[DeliveryAttempt]] = {each: [] for each in delivery_ids}
+    for attempt in session.scalars(query):
+        found[attempt.delivery_id].append(attempt)
+    return found
+
+
+def retry(session: Session, viewer: Viewer | None, delivery_id: UUID) -> Delivery:
+    """Queue a message again that was given up or did not arrive; ``viewer`` is None for the operator's command.
+
+    Raises:
+        Forbidden: for admins only.
+        NotFound, Conflict: it is still on its way, or has arrived.
+    """
+    if viewer is not None and not viewer.is_admin:
+        raise Forbidden
+    delivery = session.scalar(select(Delivery).where(Delivery.public_id == delivery_id).with_for_update())
+    if delivery is None:
+        raise NotFound(field="id")
+    if delivery.state not in (DeliveryState.DEAD, DeliveryState.UNDELIVERED):
+        raise Conflict(
+            f"This message is {delivery.state.value}; only DEAD and UNDELIVERED ones can be retried.",
+            field="id",
+        )
+    delivery.state = DeliveryState.PENDING
+    delivery.due_at = datetime.now(UTC)
+    delivery.failure_count = 0
+    return delivery

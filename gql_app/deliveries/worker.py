@@ -1,0 +1,207 @@
+"""The delivery worker: claims what is due, sends with bounded concurrency, writes down what came of it.
+
+One `ChannelWorker` per channel. A claim and its recorded attempt are committed before the provider is called, so a
+worker that dies leaves a lease that ends and an attempt whose outcome is known to be unknown.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from gql_app.changes.doorbell import Bell, Doorbell
+from gql_app.db import Database
+from gql_app.deliveries import metrics, queue
+from gql_app.deliveries.models import AttemptOutcome
+from gql_app.deliveries.queue import Claim, Result
+from gql_app.deliveries.retry import CHANNEL_PAUSE, Next, after_attempt
+from gql_app.deliveries.senders import (
+    SEND_TIMEOUT,
+    Ambiguous,
+    CredentialsRefused,
+    PermanentFailure,
+    Receipt,
+    Sender,
+    SendFailure,
+    TransientFailure,
+)
+
+logger = logging.getLogger(__name__)
+
+CONCURRENCY = 16
+"""Messages of one channel that one worker has in the air at a time."""
+DRAIN_SECONDS = 7.0
+"""How long a stopping worker waits for what is in the air; the rest is left to its lease."""
+
+OUTCOMES = {
+    TransientFailure: AttemptOutcome.TRANSIENT,
+    PermanentFailure: AttemptOutcome.PERMANENT,
+    CredentialsRefused: AttemptOutcome.REFUSED,
+    Ambiguous: AttemptOutcome.UNKNOWN,
+}
+
+
+class ChannelWorker:
+    """Sends what is due on one channel, until stopped."""
+
+    def __init__(
+        self, db: Database, sender: Sender, bell: Bell, *, poll_seconds: float, concurrency: int = CONCURRENCY
+    ) -> None:
+        self._db = db
+        self._sender = sender
+        self._bell = bell
+        self._poll = poll_seconds
+        self._concurrency = concurrency
+        self._in_air: set[asyncio.Task[None]] = set()
+        self._done: list[Result] = []
+        self._paused_until: datetime | None = None
+        self._stopping = False
+
+    @property
+    def name(self) -> str:
+        return self._sender.channel.name
+
+    @property
+    def paused(self) -> bool:
+        """Whether the channel rests because the provider refused our credentials."""
+        return self._paused_until is not None
+
+    async def run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._write_down()
+                await self._bell.wait(await self._take_what_is_due())
+            except Exception:
+                logger.exception("the delivery queue could not be worked on; trying again")
+                await asyncio.sleep(self._poll)
+
+    async def drain(self) -> None:
+        """Take nothing more; wait a while for what is in the air, and write down what came of it."""
+        self._stopping = True
+        self._bell.ring()
+        if self._in_air:
+            await asyncio.wait(self._in_air, timeout=DRAIN_SECONDS)
+        for task in self._in_air:
+            task.cancel()
+        await self._write_down()
+
+    async def _take_what_is_due(self) -> float:
+        """Claim as many due messages as there is room for; returns after how many seconds to look again.
+
+        The bell rings earlier: at each commit, and when a message in the air has landed.
+        """
+        room = self._room()
+        due = await self._db.read(queue.next_due, self._sender.channel) if room else None
+        now = datetime.now(UTC)
+        if due is not None and self._paused_until is not None:
+            due = max(due, self._paused_until)
+        if due is None or due > now:
+            return self._poll if due is None else min((due - now).total_seconds(), self._poll)
+        claims = await self._db.write(queue.claim, self._sender.channel, now, room)
+        for claim in claims:
+            task = asyncio.create_task(self._attempt(claim))
+            self._in_air.add(task)
+            task.add_done_callback(self._landed)
+        return 0 if len(claims) == room else self._poll
+
+    def _room(self) -> int:
+        if self._paused_until is not None:  # one message tries whether the credentials work again
+            return 0 if self._in_air else 1
+        return self._concurrency - len(self._in_air)
+
+    def _landed(self, task: "asyncio.Task[None]") -> None:
+        self._in_air.discard(task)
+        self._bell.ring()
+
+    async def _attempt(self, claim: Claim) -> None:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT + 1):
+                result = await self._send(claim)
+        except SendFailure as failure:
+            result = self._failed(claim, failure)
+        except Exception as error:
+            logger.exception("attempt %s of delivery %s failed unexpectedly", claim.attempt, claim.message.id)
+            result = self._failed(claim, Ambiguous(type(error).__name__))
+        metrics.attempts.labels(self._sender.channel.value, result.outcome.value).inc()
+        self._done.append(result)
+
+    async def _send(self, claim: Claim) -> Result:
+        if claim.unclear_since is not None and not self._sender.resend_is_safe:
+            receipt = await self._sender.find(claim.message, claim.unclear_since)
+            if receipt is not None:
+                return self._sent(claim, receipt, "accepted in an earlier attempt")
+        receipt = await self._sender.send(claim.message)
+        return self._sent(claim, receipt)
+
+    def _sent(self, claim: Claim, receipt: Receipt, note: str | None = None) -> Result:
+        self._paused_until = None
+        now = datetime.now(UTC)
+        then = self._next(AttemptOutcome.SENT, claim, now)
+        return Result(claim, AttemptOutcome.SENT, then, now, receipt.provider_id, error=note)
+
+    def _failed(self, claim: Claim, failure: SendFailure) -> Result:
+        now = datetime.now(UTC)
+        outcome = OUTCOMES[type(failure)]
+        if outcome is AttemptOutcome.REFUSED:
+            self._paused_until = now + CHANNEL_PAUSE
+            logger.error("%s is paused: %s", self._sender.channel.value, failure.message)
+        retry_after = failure.retry_after if isinstance(failure, TransientFailure) else None
+        then = self._next(outcome, claim, now, retry_after)
+        return Result(claim, outcome, then, now, error_code=failure.code, error=failure.message)
+
+    def _next(self, outcome: AttemptOutcome, claim: Claim, now: datetime, retry_after: float | None = None) -> Next:
+        return after_attempt(
+            outcome,
+            claim.failures + 1,
+            now,
+            retry_after=retry_after,
+            resend_is_safe=self._sender.resend_is_safe,
+        )
+
+    async def _write_down(self) -> None:
+        while self._done:
+            results, self._done = self._done, []
+            try:
+                await self._db.write(queue.finish, results)
+            except BaseException:
+                self._done = results + self._done
+                raise
+
+
+class Workers:
+    """All channels' workers of this process."""
+
+    def __init__(
+        self,
+        db: Database,
+        doorbell: Doorbell,
+        make_senders: Callable[[], list[Sender]],
+        *,
+        poll_seconds: float,
+    ) -> None:
+        """``make_senders`` is called when the workers start: senders belong to a running event loop."""
+        self._db = db
+        self._doorbell = doorbell
+        self._make_senders = make_senders
+        self._poll = poll_seconds
+        self.channels: list[ChannelWorker] = []
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver while the block runs; afterwards what is in the air is finished or left to its lease."""
+        senders = self._make_senders()
+        for sender in senders:
+            worker = ChannelWorker(self._db, sender, self._doorbell.bell(), poll_seconds=self._poll)
+            self.channels.append(worker)
+        tasks = [asyncio.create_task(channel.run()) for channel in self.channels]
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(channel.drain() for channel in self.channels), return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for sender in senders:
+                await sender.close()
+            self.channels.clear()

@@ -1,0 +1,59 @@
+"""The demo: an empty database is filled with people and requests that everybody can sign in as."""
+
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gql_app.accounts import service as accounts
+from gql_app.accounts.models import User
+from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.service import NewUser
+from gql_app.changes.capture import act_as
+from gql_app.db import Database
+from gql_app.fuel_requests.models import FuelRequest
+from gql_app.viewer import Role
+
+PASSWORD = "correct-horse-battery"  # noqa: S105  (published on purpose)
+
+PEOPLE = (
+    ("ada", Role.USER, True, "+15005550101"),
+    ("linus", Role.USER, False, "+15005550102"),
+    ("grace", Role.APPROVER, False, "+15005550103"),
+    ("root", Role.ADMIN, False, None),
+)
+REQUESTS = (
+    ("ada", "120.50", "North depot"),
+    ("linus", "40", "Two canisters for the generator"),
+    ("linus", "1000", None),
+)
+
+
+async def fill(db: Database, passwords: Passwords) -> bool:
+    """Fill an empty database; one that has users is left alone. Returns whether it was filled."""
+    if await db.read(_has_users):
+        return False
+    hashes = {name: await passwords.hash(PASSWORD) for name, *_ in PEOPLE}
+    await db.write(_fill, hashes)
+    return True
+
+
+def _has_users(session: Session) -> bool:
+    return bool(session.scalar(select(func.count()).select_from(User)))
+
+
+def _fill(session: Session, hashes: dict[str, str]) -> None:
+    if _has_users(session):
+        return
+    users = {}
+    for name, role, premium, phone in PEOPLE:
+        new = NewUser(name, f"{name}@example.test", hashes[name], phone, premium, role)
+        users[name], _ = accounts.sign_up(session, new, None)
+    for name, litres, note in REQUESTS:
+        act_as(session, users[name].id)
+        session.add(FuelRequest(requester_id=users[name].id, litres=Decimal(litres), note=note))
+
+
+def who_can_sign_in() -> str:
+    lines = [f"  {name:6} {role.name.lower()}{', premium' if premium else ''}" for name, role, premium, _ in PEOPLE]
+    return "\n".join([f"These people can sign in, all with the password {PASSWORD}:", *lines])

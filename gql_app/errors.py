@@ -1,0 +1,128 @@
+"""What can go wrong, as a tree: every error has a stable code and says what to do.
+
+    GqlAppError
+    ├── UserFault            expected; a mutation returns it in its payload's ``errors``
+    │   ├── Invalid · NotFound · Taken · Conflict · BadCredentials · RateLimited
+    ├── AccessError          a GraphQL error, never a payload error
+    │   ├── Unauthenticated · Forbidden
+    ├── CursorExpired        the change log no longer reaches back that far
+    └── ConfigurationError   the service refuses to start
+
+The docstring of a class is its default message.
+"""
+
+import enum
+from typing import ClassVar
+
+
+class ErrorCode(enum.Enum):
+    """The codes that clients may rely on; more may be added, none is renamed."""
+
+    INVALID = "INVALID"
+    NOT_FOUND = "NOT_FOUND"
+    TAKEN = "TAKEN"
+    CONFLICT = "CONFLICT"
+    BAD_CREDENTIALS = "BAD_CREDENTIALS"
+    RATE_LIMITED = "RATE_LIMITED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+
+
+class GqlAppError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[ErrorCode] = ErrorCode.INVALID
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(self.message)
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """What a GraphQL error about this carries under ``extensions``."""
+        return {"code": self.code.value}
+
+
+class UserFault(GqlAppError):
+    """The request cannot be carried out as it is."""
+
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = ["input", *field.split(".")] if field else None
+
+
+class Invalid(UserFault):
+    """A value is not acceptable."""
+
+
+class NotFound(UserFault):
+    """There is no such thing, or you may not see it."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class Taken(UserFault):
+    """Somebody else has this already."""
+
+    code = ErrorCode.TAKEN
+
+
+class Conflict(UserFault):
+    """It has changed in the meantime; load it again."""
+
+    code = ErrorCode.CONFLICT
+
+
+class BadCredentials(UserFault):
+    """The username or the password is wrong."""
+
+    code = ErrorCode.BAD_CREDENTIALS
+
+
+class RateLimited(UserFault):
+    """Too many attempts; try again later."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, message: str | None = None, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        return {**super().extensions, "retryAfter": round(self.retry_after)}
+
+
+class AccessError(GqlAppError):
+    """You may not do this."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class Unauthenticated(AccessError):
+    """Sign in first: send the session's token as `Authorization: Bearer …`."""
+
+    code = ErrorCode.UNAUTHENTICATED
+
+
+class Forbidden(AccessError):
+    """Your role does not allow this."""
+
+
+class CursorExpired(GqlAppError):
+    """The change log no longer reaches back to this cursor; load the present state, then subscribe anew."""
+
+    code = ErrorCode.CURSOR_EXPIRED
+
+    def __init__(self, oldest_cursor: str) -> None:
+        super().__init__()
+        self.oldest_cursor = oldest_cursor
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        return {**super().extensions, "oldestCursor": self.oldest_cursor}
+
+
+class ConfigurationError(GqlAppError):
+    """The settings do not allow the service to start."""

@@ -1,0 +1,1 @@
+"""Fuel requests: somebody asks for fuel, an approver decides once, the requester hears of it."""

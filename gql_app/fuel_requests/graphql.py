@@ -1,0 +1,228 @@
+"""Fuel requests in the schema."""
+
+import enum
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import select
+from sqlalchemy.orm import Session as DbSession
+
+from gql_app.accounts import models as accounts
+from gql_app.accounts.graphql import User, users_by_id
+from gql_app.api.connections import Connection, Order, PageArgs, load_page
+from gql_app.api.context import Info
+from gql_app.api.ids import id_of
+from gql_app.api.nodes import Node, node_finder
+from gql_app.api.payloads import UserError, faults_as
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Topic
+from gql_app.errors import NotFound
+from gql_app.fuel_requests import models, service
+from gql_app.fuel_requests.models import FuelRequestStatus
+from gql_app.viewer import Viewer
+
+strawberry.enum(FuelRequestStatus)
+
+
+@strawberry.type
+class FuelRequest(Node):
+    _kind: strawberry.Private[str] = "FuelRequest"
+    requester_id: strawberry.Private[int]
+    decided_by_id: strawberry.Private[int | None]
+    status: FuelRequestStatus
+    litres: Decimal
+    note: str | None
+    decided_at: datetime | None
+    decision_note: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field
+    async def requester(self, info: Info) -> User:
+        user = await info.context.load(users_by_id, self.requester_id)
+        assert user is not None  # a foreign key holds it
+        return user
+
+    @strawberry.field
+    async def decided_by(self, info: Info) -> User | None:
+        return await info.context.load(users_by_id, self.decided_by_id) if self.decided_by_id else None
+
+    @classmethod
+    def of(cls, row: models.FuelRequest) -> "FuelRequest":
+        return cls(
+            public_id=row.public_id,
+            requester_id=row.requester_id,
+            decided_by_id=row.decided_by_id,
+            status=row.status,
+            litres=row.litres,
+            note=row.note,
+            decided_at=row.decided_at,
+            decision_note=row.decision_note,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@node_finder("FuelRequest")
+def _visible_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
+    query = service.visible(viewer).where(models.FuelRequest.public_id.in_(ids))
+    return {row.public_id: FuelRequest.of(row) for row in session.scalars(query)}
+
+
+def fuel_requests_by_public_id(session: DbSession, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
+    """For `Context.load`, where it is known already that the viewer may see them."""
+    query = select(models.FuelRequest).where(models.FuelRequest.public_id.in_(ids))
+    return {row.public_id: FuelRequest.of(row) for row in session.scalars(query)}
+
+
+@strawberry.input(description="Only the requests for which all that is given holds.")
+class FuelRequestFilter:
+    status: FuelRequestStatus | None = None
+    requester_id: strawberry.ID | None = None
+
+
+@strawberry.enum
+class FuelRequestOrderField(enum.Enum):
+    CREATED_AT = "created_at"
+    UPDATED_AT = "updated_at"
+    LITRES = "litres"
+
+
+@strawberry.enum
+class OrderDirection(enum.Enum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+@strawberry.input
+class FuelRequestOrder:
+    field: FuelRequestOrderField = FuelRequestOrderField.CREATED_AT
+    direction: OrderDirection = OrderDirection.DESC
+
+
+def _page(
+    session: DbSession, viewer: Viewer, filter: FuelRequestFilter, order_by: FuelRequestOrder, args: PageArgs
+) -> Connection[FuelRequest]:
+    query = service.visible(viewer)
+    if filter.status is not None:
+        query = query.where(models.FuelRequest.status == filter.status)
+    if filter.requester_id is not None:
+        public_id = id_of("User", filter.requester_id, field="filter.requesterId")
+        requester = select(accounts.User.id).where(accounts.User.public_id == public_id)
+        query = query.where(models.FuelRequest.requester_id.in_(requester))
+    column = getattr(models.FuelRequest, order_by.field.value)
+    order = Order(column, models.FuelRequest.id, descending=order_by.direction is OrderDirection.DESC)
+    return load_page(session, query, order, args).connection(FuelRequest.of)
+
+
+@strawberry.type
+class FuelRequestQueries:
+    @strawberry.field(description="Null for one that does not exist or is not yours to see.")
+    async def fuel_request(self, info: Info, id: strawberry.ID) -> FuelRequest | None:
+        viewer = info.context.require_viewer()
+        public_id = id_of("FuelRequest", id)
+        return (await info.context.read(_visible_by_public_id, viewer, [public_id])).get(public_id)
+
+    @strawberry.field(description="One's own; for approvers and admins everybody's. Newest first unless ordered.")
+    async def fuel_requests(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: FuelRequestFilter | None = None,
+        order_by: FuelRequestOrder | None = None,
+    ) -> Connection[FuelRequest]:
+        viewer = info.context.require_viewer()
+        args = PageArgs(first, after, last, before)
+        order = order_by or FuelRequestOrder()
+        return await info.context.read(_page, viewer, filter or FuelRequestFilter(), order, args)
+
+
+@strawberry.input
+class SubmitFuelRequestInput:
+    litres: Decimal
+    note: str | None = None
+
+
+@strawberry.input
+class DecideFuelRequestInput:
+    id: strawberry.ID
+    status: FuelRequestStatus
+    note: str | None = None
+
+
+@strawberry.type
+class SubmitFuelRequestPayload:
+    fuel_request: FuelRequest | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class DecideFuelRequestPayload:
+    fuel_request: FuelRequest | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class FuelRequestMutations:
+    @strawberry.mutation(description="Ask for fuel.")
+    @faults_as(SubmitFuelRequestPayload)
+    async def submit_fuel_request(self, info: Info, input: SubmitFuelRequestInput) -> SubmitFuelRequestPayload:
+        viewer = info.context.require_viewer()
+        request = await info.context.write(service.submit, viewer, input.litres, input.note)
+        return SubmitFuelRequestPayload(fuel_request=FuelRequest.of(request))
+
+    @strawberry.mutation(description="Approve or reject, once: the second decision gets CONFLICT. For approvers.")
+    @faults_as(DecideFuelRequestPayload)
+    async def decide_fuel_request(self, info: Info, input: DecideFuelRequestInput) -> DecideFuelRequestPayload:
+        viewer = info.context.require_viewer()
+        request_id = id_of("FuelRequest", input.id)
+        request = await info.context.write(service.decide, viewer, request_id, input.status, input.note)
+        return DecideFuelRequestPayload(fuel_request=FuelRequest.of(request))
+
+
+@strawberry.type(description="A fuel request came in (`previousStatus` is null then) or was decided.")
+class FuelRequestStatusChange:
+    event: strawberry.Private[ChangeEvent]
+    cursor: str
+    occurred_at: datetime
+    previous_status: FuelRequestStatus | None
+    status: FuelRequestStatus
+
+    @strawberry.field(description="As it is now.")
+    async def fuel_request(self, info: Info) -> FuelRequest | None:
+        return await info.context.load(fuel_requests_by_public_id, self.event.entity_id)
+
+    @strawberry.field(description="Who did it.")
+    async def actor(self, info: Info) -> User | None:
+        actor_id = self.event.actor_id
+        return await info.context.load(users_by_id, actor_id) if actor_id else None
+
+    @classmethod
+    def of(cls, event: ChangeEvent) -> "FuelRequestStatusChange":
+        return cls(
+            event=event,
+            cursor=event.cursor,
+            occurred_at=event.occurred_at,
+            previous_status=FuelRequestStatus[event.old_value] if event.old_value else None,
+            status=FuelRequestStatus[event.new_value or ""],
+        )
+
+
+@strawberry.type
+class FuelRequestSubscriptions:
+    @strawberry.subscription(description="One's own, or the one with this id; for approvers and admins everybody's.")
+    async def fuel_request_status_changed(
+        self, info: Info, id: strawberry.ID | None = None, after: str | None = None
+    ) -> AsyncIterator[FuelRequestStatusChange]:
+        viewer = info.context.require_viewer()
+        entity_id = id_of("FuelRequest", id) if id is not None else None
+        if entity_id is not None and not await info.context.read(_visible_by_public_id, viewer, [entity_id]):
+            raise NotFound
+        topic = Topic("FuelRequest", "status", entity_id)
+        return info.context.stream([topic], after, FuelRequestStatusChange.of)

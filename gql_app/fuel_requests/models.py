@@ -1,0 +1,62 @@
+"""A request for fuel, which is decided once."""
+
+import enum
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, Dialect, Enum, ForeignKey, Index, Text, TypeDecorator
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gql_app.changes.tracking import Tracked, tracked
+from gql_app.db import Base, BigId, Timestamped
+from gql_app.viewer import Role
+
+
+class FuelRequestStatus(enum.Enum):
+    """Where a request stands. `label` is how people read it."""
+
+    PENDING = "PENDING"
+    REJECTED = "REJECTED"
+    APPROVED = "APPROVED"
+
+    @property
+    def label(self) -> str:
+        return self.value.capitalize()
+
+
+class Litres(TypeDecorator[Decimal]):
+    """Litres with two decimals, stored as hundredths: exact on every database, SQLite has no decimals."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value.scaleb(2).to_integral_exact())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value).scaleb(-2)
+
+
+class FuelRequest(Tracked, Timestamped, Base):
+    """Belongs to its requester; approvers may see all of them."""
+
+    __tablename__ = "fuel_requests"
+    __entity__ = "FuelRequest"
+    __owner__ = "requester_id"
+    __readers__ = frozenset({Role.APPROVER})
+    __table_args__ = (
+        Index(None, "requester_id", "created_at", "id"),
+        Index(None, "created_at", "id"),
+        Index(None, "status", "created_at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    requester_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"))
+    status: Mapped[FuelRequestStatus] = tracked(
+        Enum(FuelRequestStatus, native_enum=False, length=16), default=FuelRequestStatus.PENDING
+    )
+    litres: Mapped[Decimal] = tracked(Litres)
+    note: Mapped[str | None] = tracked(Text)
+    decided_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id"))
+    decided_at: Mapped[datetime | None]
+    decision_note: Mapped[str | None] = tracked(Text)

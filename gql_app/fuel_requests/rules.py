@@ -1,0 +1,19 @@
+"""Who is told when a fuel request is decided."""
+
+from collections.abc import Iterator
+
+from gql_app.accounts.models import User
+from gql_app.deliveries.messages import Owed, email, sms
+from gql_app.deliveries.rules import Change, on_change
+from gql_app.deliveries.templates import Templates
+from gql_app.fuel_requests.models import FuelRequest
+
+TEMPLATES = Templates("gql_app.fuel_requests")
+
+
+@on_change(FuelRequest.status, propagate=True)
+def tell_requester(change: Change[FuelRequest]) -> Iterator[Owed]:
+    request, status = change.subject, change.new.label
+    requester = change.session.get_one(User, request.requester_id)
+    yield sms(requester, f"The status of your Fuel Request has changed to {status}.")
+    yield email(requester, TEMPLATES, "decided", status=status, litres=request.litres, note=request.decision_note)

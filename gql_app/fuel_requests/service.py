@@ -1,0 +1,63 @@
+"""What people can do with fuel requests. Each function is a unit of work."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from gql_app.errors import Conflict, Forbidden, Invalid, NotFound
+from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.texts import clean_text
+from gql_app.viewer import Role, Viewer
+
+MOST_LITRES = Decimal(1_000_000)
+NOTE_LENGTH = 2000
+
+
+def visible(viewer: Viewer) -> Select[FuelRequest]:
+    """The fuel requests that this viewer may see."""
+    query = select(FuelRequest)
+    return query if viewer.sees_all("FuelRequest") else query.where(FuelRequest.requester_id == viewer.id)
+
+
+def submit(session: Session, viewer: Viewer, litres: Decimal, note: str | None) -> FuelRequest:
+    """Raises Invalid."""
+    request = FuelRequest(
+        requester_id=viewer.id,
+        litres=_clean_litres(litres),
+        note=clean_text(note, field="note", longest=NOTE_LENGTH),
+    )
+    session.add(request)
+    session.flush()
+    return request
+
+
+def decide(
+    session: Session, viewer: Viewer, request_id: UUID, status: FuelRequestStatus, note: str | None
+) -> FuelRequest:
+    """Approve or reject, once. Raises Forbidden, Invalid, NotFound, or Conflict for a second decision."""
+    if viewer.role not in (Role.APPROVER, Role.ADMIN):
+        raise Forbidden
+    if status is FuelRequestStatus.PENDING:
+        raise Invalid("Decide for APPROVED or REJECTED.", field="status")
+    note = clean_text(note, field="note", longest=NOTE_LENGTH)
+    request = session.scalar(select(FuelRequest).where(FuelRequest.public_id == request_id))
+    if request is None:
+        raise NotFound(field="id")
+    if request.status is not FuelRequestStatus.PENDING:
+        raise Conflict(f"This fuel request is {request.status.label} already.", field="id")
+    request.status = status
+    request.decided_by_id = viewer.id
+    request.decided_at = datetime.now(UTC)
+    request.decision_note = note
+    return request
+
+
+def _clean_litres(litres: Decimal) -> Decimal:
+    if not litres.is_finite() or not 0 < litres <= MOST_LITRES:
+        raise Invalid(f"Ask for more than 0 and at most {MOST_LITRES:,} litres.", field="litres")
+    if litres != litres.quantize(Decimal("0.01")):
+        raise Invalid("Litres have at most two decimals.", field="litres")
+    return litres.quantize(Decimal("0.01"))

@@ -1,0 +1,1 @@
+"""The development mailbox: the SMS and mails that went out or would have, live. Never served in production."""

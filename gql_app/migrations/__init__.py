@@ -1,0 +1,36 @@
+"""Alembic migrations, run by `gql-app migrate` (and by `serve` for an embedded SQLite)."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from gql_app.db import Database
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+async def upgrade(db: Database, revision: str = "head") -> None:
+    """Bring the tables up to date, in one transaction."""
+    async with db.writing() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(configuration(sync), revision))
+
+
+async def downgrade(db: Database, revision: str) -> None:
+    async with db.writing() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(configuration(sync), revision))
+
+
+async def is_current(db: Database) -> bool:
+    """Whether the tables are those that this version works with."""
+    async with db.engine.connect() as connection:
+        found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return found == ScriptDirectory.from_config(configuration()).get_current_head()

@@ -1,0 +1,60 @@
+"""``/healthz``: the process runs. ``/readyz``: it can do its work. ``/metrics``: numbers for Prometheus."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.registry import REGISTRY
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gql_app.changes import log
+from gql_app.changes.feed import Feed
+from gql_app.db import Database
+from gql_app.deliveries.models import ACTIVE, Delivery
+from gql_app.deliveries.worker import ChannelWorker
+
+
+def _backlog(session: Session) -> dict[tuple[str, str], int]:
+    query = (
+        select(Delivery.channel, Delivery.state, func.count())
+        .where(Delivery.due_at.is_not(None), Delivery.state.in_(ACTIVE))
+        .group_by(Delivery.channel, Delivery.state)
+    )
+    return {(channel.name, state.name): count for channel, state, count in session.execute(query)}
+
+
+def ops_routes(db: Database, feed: Feed, channels: Sequence[ChannelWorker]) -> list[Route]:
+    registry = CollectorRegistry()
+    watches = Gauge("gql_app_watches", "Open subscriptions in this process", registry=registry)
+    position = Gauge("gql_app_feed_position", "How far this process has read the change log", registry=registry)
+    head = Gauge("gql_app_log_head", "Where the change log ends", registry=registry)
+    backlog = Gauge("gql_app_deliveries", "Unfinished deliveries", ["channel", "state"], registry=registry)
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        problems = [
+            f"{channel.name} is paused: the provider refuses our credentials" for channel in channels if channel.paused
+        ]
+        try:
+            end = await db.read(log.head)
+        except (SQLAlchemyError, OSError):
+            return JSONResponse({"status": "unavailable", "problems": ["the database cannot be reached"]}, 503)
+        status = "degraded" if problems else "ready"
+        return JSONResponse({"status": status, "problems": problems, "logHead": end, "feedPosition": feed.position})
+
+    async def metrics(request: Request) -> Response:
+        watches.set(feed.watches)
+        position.set(feed.position)
+        head.set(await db.read(log.head))
+        backlog.clear()
+        for (channel, state), count in (await db.read(_backlog)).items():
+            backlog.labels(channel, state).set(count)
+        return Response(generate_latest(REGISTRY) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -1,0 +1,63 @@
+"""The schema: every vertical's part of it, joined. A new vertical adds one line to each of the three."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import merge_types
+
+from gql_app.accounts import rules as account_rules
+from gql_app.accounts.graphql import (
+    AccountMutations,
+    AccountQueries,
+    AccountSubscriptions,
+    PremiumUser,
+    StandardUser,
+)
+from gql_app.api.connections import LARGEST_PAGE
+from gql_app.api.context import Info
+from gql_app.api.nodes import Node, find_nodes
+from gql_app.audit.graphql import AuditQueries, AuditSubscriptions
+from gql_app.deliveries.graphql import DeliveryMutations, DeliveryQueries, DeliverySubscriptions
+from gql_app.errors import Invalid
+from gql_app.fuel_requests import rules as fuel_request_rules
+from gql_app.fuel_requests.graphql import FuelRequestMutations, FuelRequestQueries, FuelRequestSubscriptions
+
+RULES = (account_rules, fuel_request_rules)
+"""The verticals' rules; to import them is to register them."""
+
+Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
+
+
+@strawberry.type
+class NodeQueries:
+    @strawberry.field(description="Anything by its id; null for what does not exist or is not yours to see.")
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        return next(iter(await find_nodes(info.context, [id])))
+
+    @strawberry.field(description="The same for several, in their order.")
+    async def nodes(self, info: Info, ids: Ids) -> list[Node | None]:
+        if len(ids) > LARGEST_PAGE:
+            raise Invalid(f"Ask for at most {LARGEST_PAGE} nodes.", field="ids")
+        return await find_nodes(info.context, ids)
+
+
+Query = merge_types("Query", (AccountQueries, NodeQueries, FuelRequestQueries, AuditQueries, DeliveryQueries))
+Mutation = merge_types("Mutation", (AccountMutations, FuelRequestMutations, DeliveryMutations))
+Subscription = merge_types(
+    "Subscription",
+    (FuelRequestSubscriptions, AccountSubscriptions, DeliverySubscriptions, AuditSubscriptions),
+)
+
+schema = strawberry.Schema(
+    Query,
+    Mutation,
+    Subscription,
+    types=[StandardUser, PremiumUser],
+    config=StrawberryConfig(auto_camel_case=True),
+)
+
+
+def printed() -> str:
+    """The schema in GraphQL's own language, as it stands in ``schema.graphql``."""
+    return schema.as_str().rstrip() + "\n"

@@ -1,0 +1,10 @@
+"""How operations arrive and answers leave. The schema says what; this room knows only documents and bytes.
+
+documents    parsing and validating, with limits, cached
+limits       what a document may cost
+execution    running an operation; masking what is nobody's business
+requests     reading a GraphQL request out of JSON
+http         POST and GET, and which kind of answer a client wants
+streams      subscriptions over HTTP: Server-Sent Events and multipart
+websocket    the graphql-transport-ws protocol
+"""

@@ -1,0 +1,94 @@
+"""Parsing and validating documents, once each: what a frontend sends is the same few texts over and over."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+
+from gql_app.transport.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
+
+CACHED = 1_000
+LARGEST_CACHED = 10_000
+"""Characters; a longer document is no frontend's."""
+CHECKED_INLINE = 2_000
+"""Characters; to check a longer one takes so long that it is done in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that was found valid, or why it is not."""
+
+    document: DocumentNode | None
+    errors: tuple[GraphQLError, ...] = ()
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation to execute. Raises GraphQLError when that is not clear."""
+        assert self.document is not None
+        found = [d for d in self.document.definitions if isinstance(d, OperationDefinitionNode)]
+        if name is not None:
+            found = [d for d in found if d.name is not None and d.name.value == name]
+        if not found:
+            raise GraphQLError(
+                "The document has no operation of that name." if name else "The document has no operation."
+            )
+        if len(found) > 1:
+            raise GraphQLError("The document has several operations: say which by `operationName`.")
+        return found[0]
+
+
+class Documents:
+    """Prepares documents for one schema; the most recent ones are remembered."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._cache: OrderedDict[str, Prepared] = OrderedDict()
+
+    async def prepare(self, text: str) -> Prepared:
+        found = self._cache.get(text)
+        if found is not None:
+            self._cache.move_to_end(text)
+            return found
+        if len(text) > CHECKED_INLINE:
+            prepared = await asyncio.to_thread(self._check, text)
+        else:
+            prepared = self._check(text)
+        if len(text) <= LARGEST_CACHED:
+            self._cache[text] = prepared
+            if len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+        return prepared
+
+    def _check(self, text: str) -> Prepared:
+        try:
+            document = parse(text, max_lexical_tokens=MAX_TOKENS, max_source_length=MAX_LENGTH, max_comments=MAX_TOKENS)
+            refuse_expensive(document)
+        except GraphQLError as error:
+            return Prepared(None, (_coded(error, "GRAPHQL_PARSE_FAILED"),))
+        except RecursionError:
+            return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), "GRAPHQL_PARSE_FAILED"),))
+        errors = validate(self._schema, document, max_errors=10, hide_suggestions=True)
+        if errors:
+            return Prepared(None, tuple(_coded(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+        return Prepared(document)
+
+
+def is_subscription(operation: OperationDefinitionNode) -> bool:
+    return operation.operation is OperationType.SUBSCRIPTION
+
+
+def is_mutation(operation: OperationDefinitionNode) -> bool:
+    return operation.operation is OperationType.MUTATION
+
+
+def _coded(error: GraphQLError, code: str) -> GraphQLError:
+    error.extensions = {**(error.extensions or {}), "code": code}
+    return error

@@ -1,0 +1,199 @@
+"""GraphQL over HTTP: reading the request, and answering in the way that the client asked for."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from gql_app.api.context import Context
+from gql_app.transport.documents import is_mutation, is_subscription
+from gql_app.transport.execution import Answer, Engine, refusal_of, refusal_of_unexpected
+from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
+from gql_app.transport.streams import FRAMINGS, frames
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 256 * 1024
+"""Bytes of a request's body."""
+SEND_TIMEOUT = 20.0
+"""Seconds that a client may leave a part of a stream unread."""
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+
+MakeContext = Callable[[str | None, str], Awaitable[Context]]
+"""Makes the context of an operation from an Authorization header and the address of the client."""
+
+
+class HttpEndpoint:
+    """Answers GET and POST requests to ``/graphql``."""
+
+    def __init__(
+        self, engine: Engine, make_context: MakeContext, page: Callable[[], Response], stopping: asyncio.Event
+    ) -> None:
+        """``page`` is shown to a browser that opens the address."""
+        self._engine = engine
+        self._make_context = make_context
+        self._page = page
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            response = _json(refusal_of_unexpected(error), 500, JSON)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        accepted = _accepted(request)
+        if request.method not in ("GET", "POST"):
+            return _json(refusal_of(BadRequest("Use POST.")), 405, JSON, {"Allow": "GET, POST"})
+        if request.method == "GET" and "query" not in request.query_params and "text/html" in accepted:
+            return self._page()
+        kind = _kind(accepted)
+        if kind is None:
+            return _json(refusal_of(BadRequest(f"Accept {GRAPHQL_JSON} or {JSON}.")), 406, JSON)
+        try:
+            graphql_request = await _read(request)
+        except BadRequest as error:
+            return _json(refusal_of(error), 400, kind if kind in (JSON, GRAPHQL_JSON) else JSON)
+        except _TooLarge:
+            return _json(refusal_of(BadRequest(f"A request may have {MAX_BODY} bytes.")), 413, JSON)
+        except _UnsupportedType:
+            return _json(refusal_of(BadRequest(f"Send {JSON}.")), 415, JSON)
+        return await self._execute(request, graphql_request, accepted, kind)
+
+    async def _execute(
+        self, request: Request, graphql_request: GraphQLRequest, accepted: list[str], kind: str
+    ) -> Response:
+        operation = await self._engine.prepare(graphql_request)
+        if isinstance(operation, Answer):
+            return _answered(operation, kind)
+        if request.method == "GET" and is_mutation(operation.definition):
+            return _json(refusal_of(BadRequest("Mutations need POST.")), 405, _plain(kind), {"Allow": "POST"})
+        context = await self._make_context(request.headers.get("authorization"), _client(request))
+        if not is_subscription(operation.definition):
+            return _answered(await self._engine.run(operation, context), kind)
+        framing = next((FRAMINGS[name] for name in accepted if name in FRAMINGS), None)
+        if framing is None:
+            message = "A subscription needs a WebSocket, or Accept: text/event-stream or multipart/mixed."
+            return _json(refusal_of(BadRequest(message)), 406, _plain(kind))
+        context = replace(context, last_event_id=request.headers.get("last-event-id"))
+        subscription = await self._engine.subscribe(operation, context)
+        return _Stream(
+            frames(subscription, framing, self._stopping),
+            headers={
+                "Content-Type": framing.content_type,
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            },
+        )
+
+
+class _Stream(StreamingResponse):
+    """A response that goes on; a client that does not read it is cut off."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: dict[str, object]) -> None:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await send(message)
+
+        await super().stream_response(send_in_time)  # type: ignore[arg-type]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except TimeoutError:
+            logger.info("a stream was left unread for %s seconds and is cut off", SEND_TIMEOUT)
+        finally:
+            await self.body_iterator.aclose()  # type: ignore[attr-defined]
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _UnsupportedType(Exception):
+    pass
+
+
+async def _read(request: Request) -> GraphQLRequest:
+    if request.method == "GET":
+        params = request.query_params
+        payload = {name: params[name] for name in ("query", "operationName") if name in params}
+        for name in ("variables", "extensions"):
+            if params.get(name):
+                payload[name] = parse_json(params[name])
+        return GraphQLRequest.of(payload)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise _UnsupportedType
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > MAX_BODY:
+        raise _TooLarge
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _TooLarge
+    return GraphQLRequest.of(parse_json(body))
+
+
+def _accepted(request: Request) -> list[str]:
+    """The media types that the client takes, the most wanted first."""
+    header = ",".join(request.headers.getlist("accept")) or "*/*"
+    wanted = []
+    for index, part in enumerate(header.split(",")):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weight = float(quality)
+        except ValueError:
+            weight = 0.0
+        if name and weight > 0:
+            wanted.append((-weight, index, name))
+    return [name for _, _, name in sorted(wanted)]
+
+
+def _kind(accepted: list[str]) -> str | None:
+    """How to answer what is no stream: JSON wherever the client takes it (clients that also take event streams
+    cannot always split a single answer out of one)."""
+    for name in accepted:
+        if name in (GRAPHQL_JSON, JSON):
+            return name
+    if "*/*" in accepted or "application/*" in accepted:
+        return JSON
+    if any(name in FRAMINGS for name in accepted):
+        return next(name for name in accepted if name in FRAMINGS)
+    return None
+
+
+def _plain(kind: str) -> str:
+    return kind if kind in (JSON, GRAPHQL_JSON) else JSON
+
+
+def _answered(answer: Answer, kind: str) -> Response:
+    """GraphQL over HTTP, section 6.4: with its own media type a request error is a 400, with plain JSON a 200."""
+    if kind in FRAMINGS:
+        framing = FRAMINGS[kind]
+        return Response(framing.frame(answer) + framing.end, headers={"Content-Type": framing.content_type})
+    status = 400 if answer.request_error and kind == GRAPHQL_JSON else 200
+    return _json(answer, status, kind)
+
+
+def _json(answer: Answer, status: int, kind: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        answer.body,
+        status,
+        {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -1,0 +1,70 @@
+"""Reading a GraphQL request out of JSON that anybody may have sent."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from gql_app.errors import Invalid
+
+MAX_JSON_DEPTH = 64
+
+
+class BadRequest(Invalid):
+    """This is not a GraphQL request."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """What to execute. Variables are hidden from its repr: they hold passwords."""
+
+    query: str
+    variables: Mapping[str, Any] | None = field(default=None, repr=False)
+    operation_name: str | None = None
+
+    @classmethod
+    def of(cls, payload: object) -> "GraphQLRequest":
+        """Raises BadRequest for anything that is not a GraphQL request (GraphQL over HTTP, section 5)."""
+        if not isinstance(payload, dict):
+            raise BadRequest("The request must be a JSON object with a `query`.")
+        query = payload.get("query")
+        if not isinstance(query, str) or not query.strip():
+            raise BadRequest("`query` must be a GraphQL document.")
+        variables = payload.get("variables")
+        if variables is not None and not isinstance(variables, dict):
+            raise BadRequest("`variables` must be a JSON object.")
+        operation_name = payload.get("operationName")
+        if operation_name is not None and not isinstance(operation_name, str):
+            raise BadRequest("`operationName` must be a string.")
+        if not isinstance(payload.get("extensions"), dict | None):
+            raise BadRequest("`extensions` must be a JSON object.")
+        return cls(query, variables, operation_name or None)
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """Raises BadRequest also for what Python's parser takes but JSON does not know, and for deep nesting."""
+    try:
+        if isinstance(raw, bytes):
+            raw = raw.decode("utf-8")
+        value = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("That is not JSON in UTF-8.") from error
+    _refuse_depth(value, MAX_JSON_DEPTH)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _refuse_depth(value: object, left: int) -> None:
+    if left == 0:
+        raise BadRequest(f"The JSON is nested more than {MAX_JSON_DEPTH} deep.")
+    if isinstance(value, dict):
+        for item in value.values():
+            if isinstance(item, dict | list):
+                _refuse_depth(item, left - 1)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict | list):
+                _refuse_depth(item, left - 1)

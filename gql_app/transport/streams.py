@@ -1,0 +1,85 @@
+"""Subscriptions over HTTP: Server-Sent Events (graphql-sse, distinct connections mode) and multipart (Apollo's)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from gql_app.errors import GqlAppError
+from gql_app.transport.execution import Answer, Subscription, refusal_of
+
+HEARTBEAT = 12.0
+"""Seconds of silence after which something is sent: shorter than what proxies wait."""
+
+
+class Framing(Protocol):
+    """How answers become bytes of a response that goes on."""
+
+    content_type: str
+    heartbeat: bytes
+    end: bytes
+
+    def frame(self, answer: Answer) -> bytes: ...
+
+
+class ServerSentEvents:
+    content_type = "text/event-stream; charset=utf-8"
+    heartbeat = b":\n\n"
+    end = b"event: complete\ndata:\n\n"
+
+    def frame(self, answer: Answer) -> bytes:
+        identified = f"id: {answer.cursor}\n" if answer.cursor is not None else ""
+        return f"event: next\n{identified}data: {answer.body}\n\n".encode()
+
+
+class Multipart:
+    content_type = 'multipart/mixed; boundary="graphql"; subscriptionSpec="1.0"'
+    heartbeat = b"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{}\r\n"
+    end = b"\r\n--graphql--\r\n"
+
+    def frame(self, answer: Answer) -> bytes:
+        body = answer.body if answer.request_error else f'{{"payload":{answer.body}}}'
+        return f"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{body}\r\n".encode()
+
+
+async def frames(
+    subscription: Subscription | Answer, framing: Framing, stopping: asyncio.Event
+) -> AsyncIterator[bytes]:
+    """The bytes of the response, until the subscription ends or the process stops."""
+    if isinstance(subscription, Answer):
+        yield framing.frame(subscription)
+        yield framing.end
+        return
+    yield framing.heartbeat  # the headers leave at once, and say that events are not missed from here on
+    stop = asyncio.ensure_future(stopping.wait())
+    following: asyncio.Future[Answer] | None = None
+    try:
+        while True:
+            following = following or asyncio.ensure_future(_next(subscription))
+            await asyncio.wait((following, stop), timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                found, following = following.result(), None
+                yield framing.frame(found)
+                if found.request_error:
+                    break
+            elif stop.done():
+                break
+            else:
+                yield framing.heartbeat
+        yield framing.end
+    finally:
+        tasks: list[asyncio.Future[Any]] = [stop] if following is None else [stop, following]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await subscription.aclose()
+
+
+async def _next(subscription: Subscription) -> Answer:
+    """The next answer; the reason for which the stream ends comes as the last one."""
+    try:
+        return await subscription.__anext__()
+    except GqlAppError as error:
+        return refusal_of(error)
+
+
+FRAMINGS: dict[str, Framing] = {"text/event-stream": ServerSentEvents(), "multipart/mixed": Multipart()}
