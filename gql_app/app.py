@@ -54,6 +54,8 @@ class App:
         self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
         self.passwords = Passwords(settings.bcrypt_cost)
         self.workers = Workers(self.db, self.doorbell, partial(senders, settings), poll_seconds=poll)
+        self.stopping = asyncio.Event()
+        """Set when the process is about to stop: streams end by themselves."""
         self.resources: Mapping[type, object] = {Passwords: self.passwords, Throttle: Throttle()}
 
     @contextlib.asynccontextmanager
@@ -103,31 +105,34 @@ def senders(settings: Settings) -> list[Sender]:
 
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; it opens and closes everything in its lifespan."""
-    app = App(settings or Settings.from_environment())
-    stopping = asyncio.Event()
+    return create_asgi(App(settings or Settings.from_environment()))
+
+
+def create_asgi(app: App) -> Starlette:
+    """The parts of a process behind ASGI."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with app.running(deliver=app.settings.inline_worker):
-            with announced_stop(stopping):
+            with announced_stop(app.stopping):
                 yield
-            stopping.set()
+            app.stopping.set()
 
     origins = list(app.settings.cors_origins)
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
-    return Starlette(routes=_routes(app, stopping), middleware=[cors] if origins else [], lifespan=lifespan)
+    return Starlette(routes=_routes(app), middleware=[cors] if origins else [], lifespan=lifespan)
 
 
-def _routes(app: App, stopping: asyncio.Event) -> list[BaseRoute]:
+def _routes(app: App) -> list[BaseRoute]:
     settings = app.settings
     engine = Engine(schema._schema)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     routes: list[BaseRoute] = [
-        Route("/graphql", HttpEndpoint(engine, app.make_context, page, stopping)),
+        Route("/graphql", HttpEndpoint(engine, app.make_context, page, app.stopping)),
         WebSocketRoute("/graphql", WebSocketEndpoint(engine, app.make_context)),
         *ops_routes(app.db, app.feed, app.workers.channels),
         *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),
     ]
     if settings.mailbox:
-        routes += mailbox_routes(app.db, app.feed, stopping)
+        routes += mailbox_routes(app.db, app.feed, app.stopping)
     return routes

@@ -48,9 +48,9 @@ def announced_stop(stopping: asyncio.Event) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def serve(app: Any, *, host: str, port: int, workers: int = 1, log_level: str = "info") -> None:
-    """Serve until SIGINT or SIGTERM. ``app`` is an application, or with several workers an import string."""
-    config = uvicorn.Config(
+def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level: str = "info") -> uvicorn.Config:
+    """``app`` is an application, or with several workers the import string of a factory."""
+    return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=host,
@@ -64,10 +64,14 @@ def serve(app: Any, *, host: str, port: int, workers: int = 1, log_level: str = 
         server_header=False,
         lifespan="on",
     )
+
+
+def serve(config: uvicorn.Config) -> None:
+    """Serve until SIGINT or SIGTERM."""
     listener = config.bind_socket()
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
-    if workers > 1:
+    if config.workers > 1:
         Multiprocess(config, sockets=[listener]).run()
     else:
         uvicorn.Server(config).run(sockets=[listener])

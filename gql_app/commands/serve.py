@@ -40,7 +40,7 @@ def run_serve(args: argparse.Namespace) -> int:
         app: Any = "gql_app.commands.serve:app_of_a_worker_process"
     else:
         app = create_app(settings)
-    server.serve(app, host=args.host, port=args.port, workers=args.workers)
+    server.serve(server.configuration(app, host=args.host, port=args.port, workers=args.workers))
     return 0
 
 

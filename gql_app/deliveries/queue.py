@@ -136,15 +136,15 @@ def _unclear_since(session: Session, ids: Sequence[int]) -> dict[int, datetime]:
         .where(_attempts.c.delivery_id.in_(ids), _attempts.c.outcome == AttemptOutcome.UNKNOWN)
         .group_by(_attempts.c.delivery_id)
     )
-    return dict(session.connection().execute(query).tuples().all())
+    return dict(tuple(row) for row in session.connection().execute(query))
 
 
 def finish(session: Session, results: Sequence[Result]) -> int:
     """Write down results; those whose lease was lost meanwhile are left to the new holder. Returns how many counted."""
     connection = session.connection()
     held = _deliveries.c.id.in_([r.claim.id for r in results])
-    leases = connection.execute(select(_deliveries.c.id, _deliveries.c.lease).where(held).with_for_update()).tuples()
-    valid = set(leases.all())
+    leases = connection.execute(select(_deliveries.c.id, _deliveries.c.lease).where(held).with_for_update())
+    valid = {tuple(row) for row in leases}
     results = [r for r in results if (r.claim.id, r.claim.lease) in valid]
     if not results:
         return 0

@@ -26,7 +26,7 @@ class Next:
 def backoff(failures: int, rng: random.Random | None = None) -> timedelta:
     """The pause after this many failed attempts: exponential, with the upper half at random ("equal jitter", see
     Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015)."""
-    full = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+    full: timedelta = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
     share = (rng or random.Random()).random()  # noqa: S311  (jitter, not a secret)
     return full / 2 + full / 2 * share
 
