@@ -158,8 +158,12 @@ class Database:
     async def _write(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._turn, self._write_session() as session, session.begin():
-                    return await session.run_sync(work, *args, **kwargs)
+                async with self._turn, self._write_session() as session:
+                    result = await session.run_sync(work, *args, **kwargs)
+                    # Not session.begin(): that would commit around a savepoint that was left open, and
+                    # what is written right before the commit would be missing.
+                    await session.commit()
+                    return result
             except (StaleDataError, DBAPIError) as error:
                 if attempt == ATTEMPTS or not _worth_retrying(error):
                     raise

@@ -101,10 +101,17 @@ class Settings:
             "bcrypt_cost": env.number("BCRYPT_COST", 12, 4, 16),
             "session_lifetime": timedelta(hours=env.number("SESSION_HOURS", 14 * 24, 1, 24 * 366)),
             "poll_interval": timedelta(milliseconds=env.number("POLL_INTERVAL_MS", 1000, 20, 60_000)),
+            "demo": env.flag("DEMO", False),
+            "inline_worker": env.flag("INLINE_WORKER", True),
         }
         settings = cls(**{**values, **overrides})  # type: ignore[arg-type]
         settings.refuse_unsafe()
         return settings
+
+    def hand_down(self) -> None:
+        """Leave to the processes that this one starts what its command line said."""
+        os.environ[PREFIX + "DEMO"] = str(int(self.demo))
+        os.environ[PREFIX + "INLINE_WORKER"] = str(int(self.inline_worker))
 
     def refuse_unsafe(self) -> None:
         """In production, raise ConfigurationError for every unsafe setting at once."""
@@ -160,6 +167,9 @@ class _Environment:
         if not raw.isdecimal() or not low <= int(raw) <= high:
             raise ConfigurationError(f"{PREFIX}{name} must be a whole number from {low} to {high}")
         return int(raw)
+
+    def flag(self, name: str, default: bool) -> bool:
+        return self.choice(name, str(int(default)), ("0", "1")) == "1"
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(name, default)

@@ -42,7 +42,7 @@ def _watch(state: ORMExecuteState) -> Any:
     if isinstance(statement, Insert):
         _refuse(f"insert({model.__name__})", f"use session.add_all([{model.__name__}(…), …])")
     if state.parameters and not isinstance(state.parameters, dict):
-        _refuse(f"update({model.__name__}) with a list of rows", "load the objects and set their attributes")
+        _refuse(f"update({model.__name__}) with a list of rows", "load the objects, or use update() with criteria")
     if isinstance(statement, Update):
         return _captured_update(state, model, statement)
     if isinstance(statement, Delete):

@@ -106,6 +106,17 @@ def owner_of(subject: Tracked) -> int | None:
     return getattr(subject, subject.__owner__) if subject.__owner__ else None
 
 
+@event.listens_for(WriteSession, "before_flush", propagate=True)
+def _refuse_expressions(session: Session, flush_context: object, instances: object) -> None:
+    """What an SQL expression will have replaced is not known here, and after the flush it is too late."""
+    for obj in (*session.new, *session.dirty):
+        if isinstance(obj, Tracked):
+            loaded = sa_inspect(obj).dict
+            for name in tracked_attributes(type(obj)):
+                if isinstance(loaded.get(name), ClauseElement):
+                    raise TypeError(f"{type(obj).__name__}.{name} is tracked: assign a value, not an SQL expression")
+
+
 @event.listens_for(WriteSession, "after_flush", propagate=True)
 def _note(session: Session, flush_context: UOWTransaction) -> None:
     noted = pending(session)
@@ -130,8 +141,6 @@ def _replaced_values(obj: Tracked) -> dict[str, tuple[object, object]]:
     replaced = {}
     for name in tracked_attributes(type(obj)):
         history = state.get_history(name, PassiveFlag.PASSIVE_NO_INITIALIZE)
-        if history.added and isinstance(history.added[0], ClauseElement):
-            raise TypeError(f"{type(obj).__name__}.{name} is tracked: assign a value, not an SQL expression")
         if history.added and history.deleted:
             replaced[name] = (history.deleted[0], history.added[0])
     return replaced

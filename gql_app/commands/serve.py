@@ -2,15 +2,12 @@
 
 import argparse
 import asyncio
-import os
 import signal
 from typing import Any
 
 from gql_app import demo, server
 from gql_app.app import App, create_app
 from gql_app.settings import Settings
-
-DEMO = "GQL_APP_SERVE_DEMO"
 
 
 def add_to(commands: Any) -> None:
@@ -36,18 +33,12 @@ def run_serve(args: argparse.Namespace) -> int:
     if settings.demo:
         print(demo.who_can_sign_in(), flush=True)
     if args.workers > 1:
-        os.environ[DEMO] = " ".join(["demo"] * args.demo + ["no-deliveries"] * args.no_deliveries)
-        app: Any = "gql_app.commands.serve:app_of_a_worker_process"
+        settings.hand_down()
+        app: Any = "gql_app.app:create_app"
     else:
         app = create_app(settings)
     server.serve(server.configuration(app, host=args.host, port=args.port, workers=args.workers))
     return 0
-
-
-def app_of_a_worker_process() -> Any:
-    """What each process of `serve --workers N` serves."""
-    options = os.environ.get(DEMO, "").split()
-    return create_app(Settings.from_environment(demo="demo" in options, inline_worker="no-deliveries" not in options))
 
 
 async def _prepare(settings: Settings) -> None:

@@ -33,9 +33,10 @@ class SmtpSender:
     # The Message-ID is the same in every attempt: a mail server or reader that gets it twice can tell.
     resend_is_safe = True
 
-    def __init__(self, settings: Smtp, mail_from: str) -> None:
+    def __init__(self, settings: Smtp, mail_from: str, *, timeout: float = SEND_TIMEOUT) -> None:
         self._settings = settings
         self._from = mail_from
+        self._timeout = timeout
         self._domain = parseaddr(mail_from)[1].rpartition("@")[2] or "localhost"
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._tls = ssl.create_default_context()
@@ -51,14 +52,14 @@ class SmtpSender:
                 use_tls=self._settings.tls == "implicit",
                 start_tls=self._settings.tls == "starttls",
                 tls_context=self._tls if self._settings.tls != "none" else None,
-                timeout=COMMAND_TIMEOUT,
+                timeout=min(COMMAND_TIMEOUT, self._timeout),
             )
             try:
-                async with asyncio.timeout(SEND_TIMEOUT):
+                async with asyncio.timeout(self._timeout):
                     await self._connect(client)
                     await self._hand_over(client, mail, message.recipient)
             except TimeoutError as error:
-                raise Ambiguous(f"no answer within {SEND_TIMEOUT:.0f} seconds") from error
+                raise Ambiguous(f"no answer within {self._timeout:.0f} seconds") from error
             finally:
                 client.close()
         return Receipt(str(mail["Message-ID"]))

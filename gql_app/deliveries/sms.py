@@ -32,6 +32,10 @@ CREDENTIALS = "Twilio refused our account SID or auth token"
 class _Http(AsyncTwilioHttpClient):  # type: ignore[misc]  # the package is not typed
     """The package's client with a real timeout, which answers 429 and 5xx before the package parses their bodies."""
 
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
     async def request(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["timeout"] = None  # the package passes its own on as none at all
         sid, token = kwargs.pop("auth")  # aiohttp wants credentials in the header from now on
@@ -39,7 +43,7 @@ class _Http(AsyncTwilioHttpClient):  # type: ignore[misc]  # the package is not 
             **(kwargs.get("headers") or {}),
             "Authorization": aiohttp.encode_basic_auth(sid, token),
         }
-        async with asyncio.timeout(SEND_TIMEOUT):
+        async with asyncio.timeout(self._seconds):
             response = await super().request(*args, **kwargs)
         status = response.status_code
         if status in (502, 504):  # a gateway that did not hear what became of it
@@ -56,9 +60,10 @@ class TwilioSender:
     channel = Channel.SMS
     resend_is_safe = False
 
-    def __init__(self, settings: Twilio, *, status_callback: str | None = None) -> None:
+    def __init__(self, settings: Twilio, *, status_callback: str | None = None, timeout: float = SEND_TIMEOUT) -> None:
         """``status_callback``: the address that Twilio reports to; the attempt's id is added to it."""
-        self._http = _Http()
+        self._http = _Http(timeout)
+        self._timeout = timeout
         self._client = Client(settings.account_sid, settings.auth_token.reveal(), http_client=self._http)
         # TWILIO_REGION and TWILIO_EDGE in the environment would be written into our own base URL as well.
         self._client.region = self._client.edge = None
@@ -107,7 +112,7 @@ class TwilioSender:
         except aiohttp.ClientConnectorError as error:
             raise TransientFailure("Twilio cannot be reached") from error
         except TimeoutError as error:
-            raise Ambiguous(f"no answer within {SEND_TIMEOUT:.0f} seconds") from error
+            raise Ambiguous(f"no answer within {self._timeout:.0f} seconds") from error
         except TwilioException as error:  # how a refused listing comes: the response is the second argument
             status = getattr(error.args[1], "status_code", None) if len(error.args) > 1 else None
             if status in (401, 403):

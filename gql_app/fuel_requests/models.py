@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import BigInteger, Dialect, Enum, ForeignKey, Index, Text, TypeDecorator
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
@@ -60,3 +60,8 @@ class FuelRequest(Tracked, Timestamped, Base):
     decided_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id"))
     decided_at: Mapped[datetime | None]
     decision_note: Mapped[str | None] = tracked(Text)
+
+    @validates("litres")
+    def _as_stored(self, name: str, litres: Decimal | int) -> Decimal:
+        """Two decimals from the start, so that the change log writes them as they will be read."""
+        return Decimal(litres).quantize(Decimal("0.01"))

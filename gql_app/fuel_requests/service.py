@@ -60,4 +60,4 @@ def _clean_litres(litres: Decimal) -> Decimal:
         raise Invalid(f"Ask for more than 0 and at most {MOST_LITRES:,} litres.", field="litres")
     if litres != litres.quantize(Decimal("0.01")):
         raise Invalid("Litres have at most two decimals.", field="litres")
-    return litres.quantize(Decimal("0.01"))
+    return litres

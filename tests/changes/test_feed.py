@@ -1,0 +1,286 @@
+"""Promises 5, 6 and 10: every later event once and in order, however slow, late or often a subscriber comes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import event as sa_event
+from sqlalchemy.orm import Session
+
+from gql_app.accounts.models import AuthSession, User
+from gql_app.app import App
+from gql_app.changes import log
+from gql_app.changes.feed import BUFFER, Feed, Lifetime, Watch
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Scope, Topic
+from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
+from gql_app.fuel_requests.models import FuelRequest
+from tests.things import add_request, add_user, logged
+
+EVERYTHING = Scope(everything=True)
+STATUS = Topic("FuelRequest", "status")
+PATIENCE = 10
+
+
+@pytest.fixture
+async def ada(app: App) -> User:
+    return await add_user(app.db)
+
+
+@pytest.fixture
+async def feed(app: App, ada: User) -> Feed:
+    await app.feed.look()
+    return app.feed
+
+
+async def take(watch: Watch, count: int) -> list[ChangeEvent]:
+    async with asyncio.timeout(PATIENCE):
+        return [await watch.__anext__() for _ in range(count)]
+
+
+async def add_requests(app: App, owner: User, count: int) -> None:
+    def add(session: Session) -> None:
+        session.add_all([FuelRequest(requester_id=owner.id, litres=n + 1) for n in range(count)])
+
+    await app.db.write(add)
+
+
+async def test_what_is_committed_after_the_watch_was_opened_arrives_in_order(app: App, feed: Feed, ada: User) -> None:
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    for _ in range(5):
+        await add_request(app.db, ada)
+    events = await take(watch, 5)
+    assert [e.position for e in events] == sorted({e.position for e in events})
+    assert {e.attribute for e in events} == {"status"}
+
+
+async def test_what_was_committed_while_the_watch_was_being_opened_arrives(app: App, feed: Feed, ada: User) -> None:
+    before = feed.position
+    await add_request(app.db, ada)
+    await feed.look()
+    watch = feed.watch([STATUS], EVERYTHING, after=before)
+    await add_request(app.db, ada)
+    assert len(await take(watch, 2)) == 2
+
+
+async def test_a_cursor_gets_every_later_event_once_and_in_order_into_the_live_ones(
+    app: App, feed: Feed, ada: User
+) -> None:
+    await add_requests(app, ada, 300)
+    await feed.look()
+    statuses = [e.position for e in await logged(app.db, "FuelRequest") if e.attribute == "status"]
+    watch = feed.watch([STATUS], EVERYTHING, after=statuses[99])
+
+    async def go_on_writing() -> None:
+        for _ in range(30):
+            await add_request(app.db, ada)
+
+    writing = asyncio.create_task(go_on_writing())
+    events = await take(watch, 200 + 30)
+    await writing
+    expected = [e.position for e in await logged(app.db, "FuelRequest") if e.attribute == "status"][100:]
+    assert [e.position for e in events] == expected
+
+
+async def test_a_slow_reader_holds_a_bounded_buffer_and_misses_nothing(app: App, feed: Feed, ada: User) -> None:
+    slow = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    quick = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    await add_requests(app, ada, BUFFER * 3)
+    await feed.look()
+    assert len(slow._buffer) <= BUFFER
+    first = [e.position for e in await take(quick, BUFFER * 3)]
+    assert [e.position for e in await take(slow, BUFFER * 3)] == first
+    await add_request(app.db, ada)
+    assert (await take(slow, 1))[0].position == (await take(quick, 1))[0].position
+
+
+async def test_an_event_is_handed_only_to_the_watches_that_want_it(app: App, feed: Feed, ada: User) -> None:
+    linus = await add_user(app.db, "linus")
+    await feed.look()
+    offered: list[Watch] = []
+
+    class Counted(Watch):
+        def offer(self, event: ChangeEvent) -> None:
+            offered.append(self)
+            super().offer(event)
+
+    others = [
+        Counted(feed, [Topic("FuelRequest", "status", None, 1000 + n)], EVERYTHING, Lifetime(), feed.position)
+        for n in range(500)
+    ]
+    mine = Counted(feed, [STATUS._replace(owner_id=linus.id)], EVERYTHING, Lifetime(), feed.position)
+    await add_request(app.db, linus)
+    await take(mine, 1)
+    assert offered == [mine]
+    for watch in (*others, mine):
+        watch.close()
+    assert feed.watches == 0
+
+
+async def test_a_watch_sees_only_what_its_scope_allows_live_and_from_the_log(app: App, feed: Feed, ada: User) -> None:
+    linus = await add_user(app.db, "linus")
+    begin = feed.position
+    scope = Scope(linus.id)
+    live = feed.watch([Topic()], scope, after=begin)
+    await add_request(app.db, ada)
+    await add_request(app.db, linus)
+    await feed.look()
+    late = feed.watch([Topic()], scope, after=begin)
+    for watch in (live, late):
+        assert {e.owner_id for e in await take(watch, 4)} == {linus.id}
+
+
+async def test_an_event_that_two_topics_match_arrives_once(app: App, feed: Feed, ada: User) -> None:
+    watch = feed.watch([Topic(owner_id=ada.id), Topic("FuelRequest")], EVERYTHING, after=feed.position)
+    await add_request(app.db, ada)
+    await add_request(app.db, ada)
+    positions = [e.position for e in await take(watch, 4)]
+    assert positions == sorted(set(positions))
+
+
+async def test_a_lost_doorbell_costs_only_the_time_until_the_next_poll(app: App, feed: Feed, ada: User) -> None:
+    app.db._on_commit.clear()
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    await add_request(app.db, ada)
+    assert len(await take(watch, 1)) == 1
+
+
+async def test_repeated_rings_repeat_nothing(app: App, feed: Feed, ada: User) -> None:
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    for _ in range(3):
+        await add_request(app.db, ada)
+        for _ in range(5):
+            app.doorbell.ring()
+            await feed.look()
+    assert len({e.position for e in await take(watch, 3)}) == 3
+    assert not watch._buffer
+
+
+async def test_a_pruned_cursor_is_told_so_with_the_oldest_one_that_works(app: App, feed: Feed, ada: User) -> None:
+    await add_requests(app, ada, 3)
+    await feed.look()
+    pruned = await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
+    assert pruned > 0
+    with pytest.raises(CursorExpired) as expired:
+        await take(feed.watch([STATUS], EVERYTHING, after=1), 1)
+    oldest = log.parse_cursor(expired.value.oldest_cursor)
+    assert oldest == feed.position
+    watch = feed.watch([STATUS], EVERYTHING, after=oldest)
+    await add_request(app.db, ada)
+    assert (await take(watch, 1))[0].position > oldest
+
+
+async def test_a_reader_that_was_overtaken_by_pruning_is_told_so(app: App, feed: Feed, ada: User) -> None:
+    slow = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    await add_requests(app, ada, BUFFER * 2)
+    await feed.look()
+    await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
+    await take(slow, BUFFER)
+    with pytest.raises(CursorExpired):
+        await take(slow, 1)
+
+
+async def test_a_feed_that_was_overtaken_by_pruning_ends_its_watches_instead_of_skipping(
+    app: App, feed: Feed, ada: User
+) -> None:
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    async with feed._looking:  # the process sleeps
+        await add_request(app.db, ada)
+        await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
+    with pytest.raises(CursorExpired):
+        await take(watch, 1)
+    again = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    await add_request(app.db, ada)
+    await take(again, 1)
+
+
+async def test_positions_are_never_given_out_again_after_pruning(app: App, feed: Feed, ada: User) -> None:
+    last = (await logged(app.db))[-1].position
+    await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
+    assert await app.db.read(log.head) == last
+    await add_request(app.db, ada)
+    assert (await logged(app.db))[0].position > last
+
+
+async def test_a_cursor_from_elsewhere_is_refused(feed: Feed) -> None:
+    with pytest.raises(Invalid):
+        await take(feed.watch([STATUS], EVERYTHING, after=10**12), 1)
+    for text in ("", "-1", "1.5", "abc", "٣", "9" * 19):
+        with pytest.raises(Invalid):
+            log.parse_cursor(text)
+
+
+def lifetime_of(user: User, feed: Feed) -> Lifetime:
+    return Lifetime({Topic("User", "role", user.public_id): Forbidden()}, feed.position)
+
+
+async def test_a_watch_ends_at_the_event_that_revokes_it_and_drops_what_it_held(
+    app: App, feed: Feed, ada: User
+) -> None:
+    from gql_app.viewer import Role
+
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position, lifetime=lifetime_of(ada, feed))
+
+    def demote_and_add(session: Session) -> None:
+        session.get_one(User, ada.id).role = Role.APPROVER
+        session.add(FuelRequest(requester_id=ada.id, litres=1))
+
+    await add_request(app.db, ada)
+    await feed.look()
+    await app.db.write(demote_and_add)
+    await feed.look()
+    with pytest.raises(Forbidden):
+        await take(watch, 1)
+
+
+async def test_a_revocation_between_the_look_up_of_the_viewer_and_the_opening_counts(
+    app: App, feed: Feed, ada: User
+) -> None:
+    from gql_app.viewer import Role
+
+    lifetime = lifetime_of(ada, feed)
+
+    def promote(session: Session) -> None:
+        session.get_one(User, ada.id).role = Role.ADMIN
+
+    await app.db.write(promote)
+    await feed.look()
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position, lifetime=lifetime)
+    await add_request(app.db, ada)
+    with pytest.raises(Forbidden):
+        await take(watch, 1)
+
+
+async def test_a_watch_ends_when_its_session_expires(feed: Feed) -> None:
+    soon = datetime.now(UTC) + timedelta(milliseconds=20)
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position, lifetime=Lifetime(expires_at=soon, as_of=10**6))
+    with pytest.raises(Unauthenticated):
+        await take(watch, 1)
+
+
+async def test_the_feed_survives_a_database_that_fails_for_a_while(app: App, feed: Feed, ada: User) -> None:
+    watch = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    failures = iter([True, True])
+
+    def fail(*args: object) -> None:
+        if next(failures, False):
+            raise OSError("the disk is on holiday")
+
+    engine = app.db.engine.sync_engine
+    sa_event.listen(engine, "begin", fail)
+    try:
+        with pytest.raises(OSError, match="holiday"):
+            await feed.look()
+    finally:
+        sa_event.remove(engine, "begin", fail)
+    await add_request(app.db, ada)
+    assert len(await take(watch, 1)) == 1
+
+
+def test_a_session_is_an_entity_whose_end_is_tracked() -> None:
+    """The names that streams listen to (`Viewer.lifetime`) are those of the models."""
+    from gql_app.changes.tracking import tracked_attributes
+
+    assert "revoked_at" in tracked_attributes(AuthSession)
+    assert AuthSession.__entity__ == "Session"
+    assert "role" in tracked_attributes(User)

@@ -1,0 +1,108 @@
+"""The shape of the house: what may import what, and what must be kept in step."""
+
+import ast
+import re
+import subprocess
+import warnings
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+import gql_app.schema
+from gql_app import migrations
+from gql_app.db import Base, Database
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gql_app"
+
+LAYERS = (
+    {"errors"},
+    {"settings", "texts", "db"},
+    {"changes"},
+    {"viewer"},
+    {"api"},
+    {"deliveries"},
+    {"accounts"},
+    {"fuel_requests", "audit", "mailbox", "demo"},
+    {"schema", "transport", "pages", "ops", "migrations", "server"},
+    {"app"},
+    {"commands"},
+    {"__main__"},
+)
+"""Arrows point one way: a room imports from its own layer's own files and from the layers above it in this list."""
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+            names |= {m.split(".")[1] for m in modules if m.startswith("gql_app.")}
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("gql_app.")}
+    return names
+
+
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "versions" not in p.parts and p.name != "env.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows_point_one_way(path: Path) -> None:
+    rooms = {name: level for level, names in enumerate(LAYERS) for name in names}
+    here = room_of(path)
+    if here == "__init__":
+        return
+    known = {name for name in imports(path) if name in rooms}
+    assert here in rooms, f"give the room {here} its layer"
+    assert all(name == here or rooms[name] <= rooms[here] for name in known), known
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_stay_small_and_say_what_they_are(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(ast.parse(text)), "every module says in its docstring what it is"
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = {p.name for p in MODULES if re.search(r"os\.environ|getenv", p.read_text(encoding="utf-8"))}
+    assert readers == {"settings.py"}
+
+
+def test_the_printed_schema_is_the_one_in_the_repository() -> None:
+    assert (ROOT / "schema.graphql").read_text(encoding="utf-8") == gql_app.schema.printed(), "run `make schema`"
+
+
+async def test_the_models_equal_the_migrations_up_and_down(tmp_path: Path) -> None:
+    db = Database(f"sqlite+aiosqlite:///{tmp_path}/migrated.db")
+    await migrations.upgrade(db)
+
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    with warnings.catch_warnings():
+        # SQLite tells nothing about these; that they are there is tested where they matter (accounts).
+        warnings.filterwarnings("ignore", message=".*expression-based index.*")
+        async with db.engine.connect() as connection:
+            assert await connection.run_sync(differences) == []
+    assert await migrations.is_current(db)
+    await migrations.downgrade(db, "base")
+    assert not await migrations.is_current(db)
+    await migrations.upgrade(db)
+    assert await migrations.is_current(db)
+    await db.close()
+
+
+def test_no_tracked_file_names_a_package_registry_or_a_path_of_one_machine() -> None:
+    hosts = "|".join(("pypi" + r"\.org", "pythonhosted" + r"\.org", "registry" + r"\.npmjs"))
+    found = subprocess.run(["git", "grep", "-lIE", hosts], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.stdout == ""
