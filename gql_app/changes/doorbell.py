@@ -8,6 +8,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 from broadcaster import Broadcast
 
@@ -42,6 +43,7 @@ class Doorbell:
 
     def __init__(self, broadcast: Broadcast) -> None:
         self._broadcast = broadcast
+        self._id = uuid4().hex  # our own rings come back to us
         self._bells: set[Bell] = set()
         self._outgoing = self.bell()
 
@@ -69,7 +71,7 @@ class Doorbell:
         while True:
             await self._outgoing.wait(3600)
             try:
-                await self._broadcast.publish(CHANNEL, "")
+                await self._broadcast.publish(CHANNEL, self._id)
             except Exception:
                 logger.warning(
                     "the broadcaster is not reachable; other processes will find out by polling",
@@ -81,9 +83,9 @@ class Doorbell:
             try:
                 async with self._broadcast.subscribe(CHANNEL) as subscriber:
                     while True:
-                        await subscriber.get()
-                        for bell in self._bells - {self._outgoing}:
-                            bell.ring()
+                        if (await subscriber.get()).message != self._id:
+                            for bell in self._bells - {self._outgoing}:
+                                bell.ring()
             except Exception:
                 logger.warning("the broadcaster was lost; polling until it is back", exc_info=True)
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
