@@ -102,6 +102,20 @@ async def test_a_rolled_back_savepoint_in_a_committed_transaction_is_silent(db: 
     assert len(await rows_of(db, Delivery)) == owed
 
 
+async def test_a_unit_of_work_that_rolls_back_and_goes_on_records_only_what_came_after(db: Database) -> None:
+    request = await add_request(db, await add_user(db))
+    before = (await logged(db))[-1].position
+
+    def work(session: Session) -> None:
+        session.get_one(FuelRequest, request.id).status = APPROVED
+        session.flush()
+        session.rollback()
+        session.get_one(FuelRequest, request.id).note = "after"
+
+    await db.write(work)
+    assert await said(db, "FuelRequest", before) == [("UPDATED", "note", None, "after")]
+
+
 async def test_a_released_savepoint_counts_and_one_within_a_rolled_back_one_does_not(db: Database) -> None:
     request = await add_request(db, await add_user(db))
     before = (await logged(db))[-1].position

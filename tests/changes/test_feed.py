@@ -119,11 +119,11 @@ async def test_an_event_is_handed_only_to_the_watches_that_want_it(app: App, fee
 
 async def test_a_watch_sees_only_what_its_scope_allows_live_and_from_the_log(app: App, feed: Feed, ada: User) -> None:
     linus = await add_user(app.db, "linus")
-    begin = feed.position
+    begin = await feed.look()
     scope = Scope(linus.id)
     live = feed.watch([Topic()], scope, after=begin)
-    await add_request(app.db, ada)
-    await add_request(app.db, linus)
+    for owner in (ada, linus, ada, linus):
+        await add_request(app.db, owner)
     await feed.look()
     late = feed.watch([Topic()], scope, after=begin)
     for watch in (live, late):
