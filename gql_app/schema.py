@@ -22,8 +22,10 @@ from gql_app.deliveries.graphql import DeliveryMutations, DeliveryQueries, Deliv
 from gql_app.errors import Invalid
 from gql_app.fuel_requests import rules as fuel_request_rules
 from gql_app.fuel_requests.graphql import FuelRequestMutations, FuelRequestQueries, FuelRequestSubscriptions
+from gql_app.projects import rules as project_rules
+from gql_app.projects.graphql import ProjectMutations, ProjectQueries, ProjectSubscriptions
 
-RULES = (account_rules, fuel_request_rules)
+RULES = (account_rules, fuel_request_rules, project_rules)
 """The verticals' rules; to import them is to register them."""
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
@@ -42,11 +44,13 @@ class NodeQueries:
         return await find_nodes(info.context, ids)
 
 
-Query = merge_types("Query", (AccountQueries, NodeQueries, FuelRequestQueries, AuditQueries, DeliveryQueries))
-Mutation = merge_types("Mutation", (AccountMutations, FuelRequestMutations, DeliveryMutations))
+Query = merge_types(
+    "Query", (AccountQueries, NodeQueries, FuelRequestQueries, ProjectQueries, AuditQueries, DeliveryQueries)
+)
+Mutation = merge_types("Mutation", (AccountMutations, FuelRequestMutations, ProjectMutations, DeliveryMutations))
 Subscription = merge_types(
     "Subscription",
-    (FuelRequestSubscriptions, AccountSubscriptions, DeliverySubscriptions, AuditSubscriptions),
+    (FuelRequestSubscriptions, AccountSubscriptions, ProjectSubscriptions, DeliverySubscriptions, AuditSubscriptions),
 )
 
 schema = strawberry.Schema(

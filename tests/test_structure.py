@@ -26,7 +26,7 @@ LAYERS = (
     {"api"},
     {"deliveries"},
     {"accounts"},
-    {"fuel_requests", "audit", "mailbox", "demo"},
+    {"fuel_requests", "projects", "audit", "mailbox", "demo"},
     {"schema", "transport", "pages", "ops", "migrations", "server"},
     {"app"},
     {"commands"},

@@ -26,12 +26,14 @@ K = TypeVar("K")
 class Stream(AsyncIterator[T], Generic[T]):
     """A subscription's events. Close it after use."""
 
-    def __init__(self, watch: Watch, of: Callable[[ChangeEvent], T]) -> None:
+    def __init__(self, watch: Watch, of: Callable[[ChangeEvent], T | None]) -> None:
         self.watch = watch
         self._of = of
 
     async def __anext__(self) -> T:
-        return self._of(await self.watch.__anext__())
+        while (event := self._of(await self.watch.__anext__())) is None:
+            pass
+        return event
 
     async def aclose(self) -> None:
         self.watch.close()
@@ -94,8 +96,9 @@ class Context:
             loader = self._loaders[batch] = DataLoader(load_fn=load_all)
         return cast("T | None", await loader.load(key))
 
-    def stream(self, topics: Iterable[Topic], after: str | None, of: Callable[[ChangeEvent], T]) -> Stream[T]:
-        """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them.
+    def stream(self, topics: Iterable[Topic], after: str | None, of: Callable[[ChangeEvent], T | None]) -> Stream[T]:
+        """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them
+        (None: not this one).
 
         Raises:
             Unauthenticated: nobody is signed in.

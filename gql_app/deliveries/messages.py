@@ -36,7 +36,7 @@ def sms(to: Addressee, text: str) -> Owed:
     return Owed(Channel.SMS, to.id, to.phone_number, to_gsm7(text))
 
 
-def email(to: Addressee, templates: Templates, name: str, *, address: str | None = None, **values: object) -> Owed:
+def email(to: Addressee, templates: Templates, name: str, /, *, address: str | None = None, **values: object) -> Owed:
     """A mail from a template, to somebody's present address or to another one of hers."""
     mail = templates.render(name, user=to, **values)
     return Owed(Channel.EMAIL, to.id, address or to.email, mail.text, mail.subject, mail.html)

@@ -25,7 +25,7 @@ class Templates:
             lstrip_blocks=True,
         )
 
-    def render(self, name: str, **values: object) -> Mail:
+    def render(self, name: str, /, **values: object) -> Mail:
         """Render a mail; raises `jinja2.UndefinedError` for a value that the template misses."""
         first, _, text = self._environment.get_template(f"{name}.txt").render(values).partition("\n")
         subject = " ".join(first.split())  # a line break in a header would start another header

@@ -1,0 +1,56 @@
+"""A project with a status that may change as often as it likes, and comments, which are only audited."""
+
+import enum
+from uuid import UUID
+
+from sqlalchemy import Enum, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gql_app.changes.tracking import Tracked, tracked
+from gql_app.db import Base, BigId, Timestamped
+
+
+class ProjectStatus(enum.Enum):
+    """Where a project stands. `label` is how people read it."""
+
+    PLANNED = "PLANNED"
+    ACTIVE = "ACTIVE"
+    ON_HOLD = "ON_HOLD"
+    DONE = "DONE"
+
+    @property
+    def label(self) -> str:
+        return self.value.replace("_", " ").capitalize()
+
+
+class Project(Tracked, Timestamped, Base):
+    """Belongs to whoever created it."""
+
+    __tablename__ = "projects"
+    __entity__ = "Project"
+    __owner__ = "owner_id"
+    __table_args__ = (Index(None, "owner_id", "created_at", "id"), Index(None, "created_at", "id"))
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"))
+    name: Mapped[str] = tracked(String(200))
+    status: Mapped[ProjectStatus] = tracked(
+        Enum(ProjectStatus, native_enum=False, length=16), default=ProjectStatus.PLANNED
+    )
+
+
+class Comment(Tracked, Timestamped, Base):
+    """A comment is seen by those who see its project, so in the log it belongs to the project's owner."""
+
+    __tablename__ = "comments"
+    __entity__ = "Comment"
+    __owner__ = "project_owner_id"
+    __table_args__ = (Index(None, "project_id", "created_at", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    project_id: Mapped[int] = mapped_column(BigId, ForeignKey("projects.id", ondelete="CASCADE"))
+    project_owner_id: Mapped[int] = mapped_column(BigId)
+    author_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"))
+    # The log tells by it which project a comment is on.
+    project: Mapped[UUID] = tracked()
+    body: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,71 @@
+"""What people can do with projects. Each function is a unit of work."""
+
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from gql_app.errors import NotFound
+from gql_app.projects.models import Comment, Project, ProjectStatus
+from gql_app.texts import clean_text
+from gql_app.viewer import Viewer
+
+NAME_LENGTH = 200
+COMMENT_LENGTH = 5000
+
+
+def visible(viewer: Viewer) -> Select[Project]:
+    """The projects that this viewer may see."""
+    query = select(Project)
+    return query if viewer.sees_all("Project") else query.where(Project.owner_id == viewer.id)
+
+
+def get(session: Session, viewer: Viewer, project_id: UUID, *, field: str = "id") -> Project:
+    """Raises NotFound also for a project that the viewer may not see."""
+    project = session.scalar(visible(viewer).where(Project.public_id == project_id))
+    if project is None:
+        raise NotFound(field=field)
+    return project
+
+
+def comments_on(project: Project) -> Select[Comment]:
+    return select(Comment).where(Comment.project_id == project.id)
+
+
+def visible_comments(viewer: Viewer) -> Select[Comment]:
+    """The comments on projects that this viewer may see."""
+    query = select(Comment)
+    return query if viewer.sees_all("Project") else query.where(Comment.project_owner_id == viewer.id)
+
+
+def create(session: Session, viewer: Viewer, name: str) -> Project:
+    """Raises Invalid."""
+    cleaned = clean_text(name, field="name", shortest=1, longest=NAME_LENGTH)
+    project = Project(owner_id=viewer.id, name=cleaned)
+    session.add(project)
+    session.flush()
+    return project
+
+
+def set_status(session: Session, viewer: Viewer, project_id: UUID, status: ProjectStatus) -> Project:
+    """Raises NotFound."""
+    project = get(session, viewer, project_id)
+    project.status = status
+    session.flush()
+    return project
+
+
+def add_comment(session: Session, viewer: Viewer, project_id: UUID, body: str) -> Comment:
+    """Raises Invalid, NotFound."""
+    cleaned = clean_text(body, field="body", shortest=1, longest=COMMENT_LENGTH)
+    project = get(session, viewer, project_id, field="projectId")
+    comment = Comment(
+        project_id=project.id,
+        project_owner_id=project.owner_id,
+        author_id=viewer.id,
+        project=project.public_id,
+        body=cleaned,
+    )
+    session.add(comment)
+    session.flush()
+    return comment
