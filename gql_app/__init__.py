@@ -3,7 +3,8 @@
 The way of a change, and the rooms that it passes:
 
     transport/      an operation arrives over HTTP, SSE or a WebSocket
-    accounts/ fuel_requests/ projects/ …  its resolver runs a unit of work: plain functions that change SQLAlchemy models
+    accounts/ fuel_requests/ projects/ …
+                    its resolver runs a unit of work: a plain function that changes SQLAlchemy models
     changes/        at the flush the net changes are noted; right before the commit they are written into the change
                     log, in the same transaction
     deliveries/     … and so are the SMS and mails that the models' rules say are owed

@@ -20,6 +20,7 @@ from gql_app.accounts.throttle import Throttle
 from gql_app.api.context import Context
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.feed import Feed
+from gql_app.changes.sequencer import Sequencer
 from gql_app.db import Database
 from gql_app.deliveries.captured import CapturedSender
 from gql_app.deliveries.mail import SmtpSender
@@ -51,6 +52,7 @@ class App:
         self.doorbell = Doorbell(Broadcast(settings.broadcast_url.reveal()))
         self.db.on_commit(self.doorbell.ring)
         poll = settings.poll_interval.total_seconds()
+        self.sequencer = Sequencer(self.db, self.doorbell, poll_seconds=poll)
         self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
         self.passwords = Passwords(settings.bcrypt_cost)
         self.workers = Workers(self.db, self.doorbell, partial(senders, settings), poll_seconds=poll)
@@ -70,6 +72,7 @@ class App:
             stack.callback(self.passwords.close)
             await self._check_tables()
             await stack.enter_async_context(self.doorbell.connected())
+            await stack.enter_async_context(self.sequencer.running())
             if feed:
                 await stack.enter_async_context(self.feed.running())
             if deliver:

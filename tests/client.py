@@ -27,7 +27,7 @@ class Client:
 
     async def send(self, query: str, **variables: Any) -> Any:
         """The whole response of a query or mutation, errors too."""
-        async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        async with httpx.AsyncClient(timeout=PATIENCE, verify=False) as http:
             body = {"query": query, "variables": variables}
             response = await http.post(self.url + "/graphql", json=body, headers=self.headers)
         assert response.status_code == 200, response.text

@@ -14,7 +14,7 @@ from sqlalchemy import ClauseElement, event, insert
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import PassiveFlag, Session, SessionTransaction, UOWTransaction
 
-from gql_app.changes.models import ChangeKind, ChangeRecord
+from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.changes.net import Key, NetChange, Pending
 from gql_app.changes.tracking import Tracked, encode, entity_type, tracked_attributes
 from gql_app.db import ON_COMMIT, WriteSession
@@ -71,7 +71,8 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
         }
         for entry in entries
     ]
-    session.connection().execute(insert(ChangeRecord.__table__), rows)  # type: ignore[arg-type]
+    target = ChangeOutbox if session.get_bind().dialect.name == "postgresql" else ChangeRecord
+    session.connection().execute(insert(target), rows)
     session.info[_RECORDED] = True
 
 

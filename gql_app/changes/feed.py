@@ -184,7 +184,7 @@ class Feed:
     def __init__(self, db: Database, doorbell: Doorbell, *, poll_seconds: float = 1.0) -> None:
         self.db = db
         self.position = 0
-        self._bell = doorbell.bell()
+        self._bell = doorbell.bell(news=True)
         self._poll = poll_seconds
         self._router = _Router()
         self._looking = asyncio.Lock()

@@ -20,22 +20,13 @@ class ChangeKind(enum.Enum):
     DELETED = "DELETED"
 
 
-class ChangeRecord(Base):
-    """One row per changed attribute, and at least one per created or deleted entity. Append-only.
+class _Entry:
+    """What is written down of a change.
 
     `old_value` and `new_value` are texts (see `tracking.encode`); both are NULL for a secret attribute.
     `change_set` is the same for all that was committed together.
     """
 
-    __tablename__ = "change_events"
-    __table_args__ = (
-        Index(None, "entity_type", "attribute", "position"),
-        Index(None, "entity_id", "position"),
-        Index(None, "owner_id", "position"),
-        {"sqlite_autoincrement": True},  # a pruned position is never given out again
-    )
-
-    position: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     change_set: Mapped[UUID]
     kind: Mapped[ChangeKind] = mapped_column(Enum(ChangeKind, native_enum=False, length=16))
     entity_type: Mapped[str] = mapped_column(String(64))
@@ -46,6 +37,32 @@ class ChangeRecord(Base):
     owner_id: Mapped[int | None] = mapped_column(BigId)
     actor_id: Mapped[int | None] = mapped_column(BigId)
     occurred_at: Mapped[datetime]
+
+
+class ChangeRecord(_Entry, Base):
+    """One row per changed attribute, and at least one per created or deleted entity. Append-only.
+
+    Positions follow the order of commits: on SQLite because there is one writer at a time, on PostgreSQL because the
+    sequencer gives them out (see `sequencer`).
+    """
+
+    __tablename__ = "change_events"
+    __table_args__ = (
+        Index(None, "entity_type", "attribute", "position"),
+        Index(None, "entity_id", "position"),
+        Index(None, "owner_id", "position"),
+        {"sqlite_autoincrement": True},  # a pruned position is never given out again
+    )
+
+    position: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True, sort_order=-1)
+
+
+class ChangeOutbox(_Entry, Base):
+    """Where transactions on PostgreSQL leave their entries, until the sequencer moves them into the log."""
+
+    __tablename__ = "change_outbox"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True, sort_order=-1)
 
 
 class ChangeLogState(Base):

@@ -192,7 +192,9 @@ class Workers:
         """Deliver while the block runs; afterwards what is in the air is finished or left to its lease."""
         senders = self._make_senders()
         for sender in senders:
-            worker = ChannelWorker(self._db, sender, self._doorbell.bell(), poll_seconds=self._poll)
+            worker = ChannelWorker(
+                self._db, sender, self._doorbell.bell(commits=True, news=True), poll_seconds=self._poll
+            )
             self.channels.append(worker)
         tasks = [asyncio.create_task(channel.run()) for channel in self.channels]
         try:

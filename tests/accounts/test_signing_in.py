@@ -271,14 +271,23 @@ async def test_all_users_are_for_admins(people: People) -> None:
 async def test_the_event_loop_is_never_held_up_while_people_sign_up(
     anybody: Client, server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Asyncio's own hook reports callbacks of more than 50 ms. It reads the clock on the wall, so on a busy machine a
+    callback may look slow; one that really hashes a password is slow in each of three rounds."""
     loop = asyncio.get_running_loop()
+    server.app.passwords._cost = 10  # about 70 ms
     await sign_up(anybody, username="first", email="first@example.test")  # imports and caches are filled by now
-    server.app.passwords._cost = 10
     slow, loop.slow_callback_duration = loop.slow_callback_duration, 0.05
     loop.set_debug(True)
     try:
-        await asyncio.gather(*(sign_up(anybody, username=f"user{n}", email=f"user{n}@example.test") for n in range(8)))
+        rounds = []
+        for number in range(3):
+            caplog.clear()
+            names = [f"user{number}{n}" for n in range(4)]
+            await asyncio.gather(*(sign_up(anybody, username=n, email=f"{n}@example.test") for n in names))
+            rounds.append([m for m in (r.getMessage() for r in caplog.records) if "took" in m and "tests/" not in m])
+            if not rounds[-1]:
+                break
     finally:
         loop.set_debug(False)
         loop.slow_callback_duration = slow
-    assert [r.getMessage() for r in caplog.records if "took" in r.getMessage()] == []
+    assert not rounds[-1], rounds

@@ -53,37 +53,36 @@ async def two_processes(line: Line) -> AsyncIterator[tuple[Doorbell, Doorbell]]:
         yield here, there
 
 
-async def rung(doorbell_wait: "asyncio.Future[None]") -> None:
+async def rung(doorbell_wait: "asyncio.Future[bool]") -> None:
     async with asyncio.timeout(10):
         await doorbell_wait
 
 
-async def test_a_ring_wakes_this_process_and_the_others() -> None:
+async def test_news_wakes_this_process_and_the_others() -> None:
     async with two_processes(Line()) as (here, there):
-        bells = [here.bell(), here.bell(), there.bell()]
+        bells = [here.bell(news=True), here.bell(news=True), there.bell(news=True)]
         waits = [asyncio.ensure_future(bell.wait(3600)) for bell in bells]
         await asyncio.sleep(0)
-        here.ring()
+        here.announce()
         for wait in waits:
             await rung(wait)
 
 
 async def test_rings_that_come_while_nobody_waits_are_one_ring_for_the_next_time() -> None:
     async with two_processes(Line()) as (here, _):
-        bell = here.bell()
+        bell = here.bell(commits=True)
         for _ in range(3):
             here.ring()
-        async with asyncio.timeout(10):
-            await bell.wait(3600)
-        await bell.wait(0)
+        assert await bell.wait(3600)
+        assert not await bell.wait(0)
 
 
 async def test_a_cut_line_raises_nothing_and_this_process_is_still_woken(caplog: pytest.LogCaptureFixture) -> None:
     line = Line()
     line.cut = True
     async with two_processes(line) as (here, _):
-        bell = here.bell()
-        here.ring()
+        bell = here.bell(news=True)
+        here.announce()
         async with asyncio.timeout(10):
             await bell.wait(3600)
     line.cut = False
@@ -92,9 +91,9 @@ async def test_a_cut_line_raises_nothing_and_this_process_is_still_woken(caplog:
 async def test_our_own_ring_does_not_come_back_to_us() -> None:
     line = Line()
     async with two_processes(line) as (here, there):
-        mine, other = here.bell(), there.bell()
-        here.ring()
-        await mine.wait(0)
+        mine, other = here.bell(news=True), there.bell(news=True)
+        here.announce()
+        assert await mine.wait(0)
         async with asyncio.timeout(10):
             await other.wait(3600)
         assert line.queues[0].empty()

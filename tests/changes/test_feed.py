@@ -150,7 +150,7 @@ async def test_repeated_rings_repeat_nothing(app: App, feed: Feed, ada: User) ->
     for _ in range(3):
         await add_request(app.db, ada)
         for _ in range(5):
-            app.doorbell.ring()
+            app.doorbell.announce()
             await feed.look()
     assert len({e.position for e in await take(watch, 3)}) == 3
     assert not watch._buffer

@@ -1,0 +1,85 @@
+"""Positions in the order of commits, on PostgreSQL with any number of writers.
+
+A sequence alone gives numbers in the order in which rows are *inserted*; a reader that tails them skips the row of a
+transaction that commits late. So a transaction leaves its entries in the outbox, without a position, and waits for
+nobody. After the commit the sequencer moves what it can see into the log: one statement, under a lock that only
+sequencers take. A later move sees everything that an earlier one saw, so positions never appear out of order.
+
+Within one move the outbox's own ids decide. They are drawn right before the commit, while the rows that were changed
+are locked: two changes of one row, and any two of which the second could know of the first, are in their true order.
+
+On SQLite there is one writer at a time, transactions write into the log themselves, and there is nothing to do.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from gql_app.changes.doorbell import Doorbell
+from gql_app.changes.models import ChangeEvent, ChangeOutbox
+from gql_app.db import Database
+
+logger = logging.getLogger(__name__)
+
+LOCK = 0x67716C5F617070
+"""The advisory lock of the sequencers of one database ("gql_app" in ASCII)."""
+
+_columns = ", ".join(name for name in ChangeEvent.__dataclass_fields__ if name != "position")
+_MOVE = text(
+    f"WITH moved AS (DELETE FROM change_outbox RETURNING id, {_columns}) "  # noqa: S608  (names of our own columns)
+    f"INSERT INTO change_events ({_columns}) SELECT {_columns} FROM moved ORDER BY id"
+)
+
+
+class Sequencer:
+    """Moves committed entries into the log, and then tells the other processes.
+
+    Every process has one. The one whose transaction has just committed does the work; those of the others find a
+    process's left-overs by polling when it was killed in between.
+    """
+
+    def __init__(self, db: Database, doorbell: Doorbell, *, poll_seconds: float = 1.0) -> None:
+        self._db = db
+        self._doorbell = doorbell
+        self._bell = doorbell.bell(commits=True)
+        self._poll = poll_seconds
+        self._needed = not db.is_sqlite
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            with contextlib.suppress(SQLAlchemyError, OSError):
+                await self.move()
+
+    async def move(self) -> bool:
+        """Give positions to all that has been committed by now; whether there was anything."""
+        if not self._needed:
+            return False
+        async with self._db.engine.connect() as connection:
+            if (await connection.execute(select(ChangeOutbox.id).limit(1))).first() is None:
+                return False
+        async with self._db.engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+            # A statement of its own: it has to see what was committed while we waited for the lock.
+            moved = await connection.execute(_MOVE)
+        return moved.rowcount > 0
+
+    async def _run(self) -> None:
+        while True:
+            rung = await self._bell.wait(self._poll)
+            try:
+                if await self.move() or rung:
+                    self._doorbell.announce()
+            except Exception:
+                logger.exception("the outbox could not be moved into the log; trying again")
+                await asyncio.sleep(self._poll)
