@@ -18,6 +18,7 @@ from gql_app.accounts import sessions
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.throttle import Throttle
 from gql_app.api.context import Context
+from gql_app.changes.broadcast import make_backend
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.feed import Feed
 from gql_app.changes.sequencer import Sequencer
@@ -49,7 +50,8 @@ class App:
         settings.refuse_unsafe()
         self.settings = settings
         self.db = Database(settings.database_url.reveal())
-        self.doorbell = Doorbell(Broadcast(settings.broadcast_url.reveal()))
+        self.backend = make_backend(settings.broadcast_url.reveal())
+        self.doorbell = Doorbell(Broadcast("memory://") if self.backend is None else Broadcast(backend=self.backend))
         self.db.on_commit(self.doorbell.ring)
         poll = settings.poll_interval.total_seconds()
         self.sequencer = Sequencer(self.db, self.doorbell, poll_seconds=poll)
@@ -133,7 +135,7 @@ def _routes(app: App) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
         Route("/graphql", HttpEndpoint(engine, app.make_context, page, app.stopping)),
         WebSocketRoute("/graphql", WebSocketEndpoint(engine, app.make_context)),
-        *ops_routes(app.db, app.feed, app.workers.channels),
+        *ops_routes(app.db, app.feed, app.workers.channels, app.backend),
         *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),
     ]
     if settings.mailbox:

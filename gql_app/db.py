@@ -19,12 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.orm.exc import StaleDataError
 
+from gql_app.errors import Conflict
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 10_000
 """Milliseconds that SQLite waits for another process's write lock."""
-ATTEMPTS = 6
+ATTEMPTS = 10
+LONGEST_PAUSE = 0.5
+"""Seconds before another attempt; the first pauses are shorter."""
 RETRIED_SQLSTATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected (PostgreSQL, appendix A)
 
 ON_COMMIT = "gql_app_on_commit"
@@ -146,6 +150,8 @@ class Database:
     ) -> T:
         """Run ``work(session, *args)`` in one transaction and commit it; on any exception all of it is rolled back.
 
+        Raises Conflict when others got in the way at each of ten attempts.
+
         It goes on when the caller is cancelled: whether it committed is never left open.
         """
         task = asyncio.ensure_future(self._write(work, *args, **kwargs))
@@ -165,9 +171,11 @@ class Database:
                     await session.commit()
                     return result
             except (StaleDataError, DBAPIError) as error:
-                if attempt == ATTEMPTS or not _worth_retrying(error):
+                if not _worth_retrying(error):
                     raise
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  (jitter, not a secret)
+                if attempt == ATTEMPTS:
+                    raise Conflict("Too many want to change the same thing at the same time; try again.") from error
+            await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311  (jitter, not a secret)
         raise AssertionError("unreachable")
 
     def _write_session(self) -> AsyncSession:

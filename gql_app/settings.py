@@ -91,7 +91,7 @@ class Settings:
         env = _Environment(os.environ if environ is None else environ, dotenv=environ is None)
         values: dict[str, object] = {
             "database_url": Secret(database_url(env.text("DATABASE_URL", DEFAULT_DATABASE_URL))),
-            "broadcast_url": Secret(env.text("BROADCAST_URL", "memory://")),
+            "broadcast_url": Secret(env.text("BROADCAST_URL", "") or _own_broadcast(env)),
             "twilio": _twilio(env),
             "smtp": _smtp(env),
             "mail_from": env.text("MAIL_FROM", "gql_app <no-reply@localhost>"),
@@ -150,6 +150,12 @@ def database_url(url: str) -> str:
     if scheme.startswith("sqlite") and rest.partition("?")[0] in ("", "/", "/:memory:"):
         raise ConfigurationError(f"{PREFIX}DATABASE_URL must name a file: an in-memory database has one connection")
     return f"{scheme}://{rest}"
+
+
+def _own_broadcast(env: "_Environment") -> str:
+    """Within the process on SQLite, the database's own LISTEN and NOTIFY on PostgreSQL."""
+    url = database_url(env.text("DATABASE_URL", DEFAULT_DATABASE_URL))
+    return "memory://" if url.startswith("sqlite") else url.replace("+asyncpg", "", 1)
 
 
 class _Environment:

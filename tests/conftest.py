@@ -1,24 +1,39 @@
 """Every test has a database of its own; nothing is mocked, and sockets stay on this machine."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from gql_app import migrations
 from gql_app.app import App
 from gql_app.db import Database
 from gql_app.settings import Secret, Settings
+from tests import postgres
 from tests.client import Client
 from tests.people import People
+from tests.postgres import migrated
 from tests.running import Running, serving
 
 POLL = 0.05
 """Seconds; so that what the doorbell does not wake is still soon found."""
+
+REDIS_URL = os.environ.get("GQL_APP_TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+
+def redis_is_there() -> bool:
+    parts = urlsplit(REDIS_URL)
+    with contextlib.suppress(OSError):
+        socket.create_connection((parts.hostname or "", parts.port or 6379), timeout=2).close()
+        return True
+    return False
 
 
 def require(what: str, present: bool, reason: str) -> None:
@@ -42,34 +57,56 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect_locally)
 
 
+@pytest.fixture(params=os.environ.get("GQL_APP_TEST_BACKENDS", "sqlite").split(","))
+def backend(request: pytest.FixtureRequest) -> str:
+    """On what the service runs: SQLite and the memory broadcaster, or PostgreSQL and Redis."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite file, made once and copied for each test."""
-    import asyncio
-
     path = tmp_path_factory.mktemp("template") / "empty.db"
-
-    async def migrate() -> None:
-        db = Database(f"sqlite+aiosqlite:///{path}")
-        await migrations.upgrade(db)
-        await db.close()
-
-    asyncio.run(migrate())
+    asyncio.run(migrated(f"sqlite+aiosqlite:///{path}"))
     return path
 
 
 @pytest.fixture
-def database_url(template: Path, tmp_path: Path) -> str:
-    path = tmp_path / "test.db"
-    shutil.copy(template, path)
-    return f"sqlite+aiosqlite:///{path}"
+def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty, migrated database of the test's own."""
+    if backend == "sqlite":
+        path = tmp_path / "test.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
+    with postgres.database(request.getfixturevalue("postgres_template")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[str]:
+    """The name of a migrated, empty database, cloned for each test."""
+    with postgres.template() as name:
+        yield name
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    from datetime import timedelta
+def broadcast_url(backend: str) -> str:
+    if backend == "sqlite":
+        return "memory://"
+    require("Redis", redis_is_there(), f"no Redis at {REDIS_URL} (GQL_APP_TEST_REDIS_URL)")
+    return REDIS_URL
 
-    return Settings(database_url=Secret(database_url), bcrypt_cost=4, poll_interval=timedelta(seconds=POLL))
+
+@pytest.fixture
+def settings(database_url: str, broadcast_url: str) -> Settings:
+    return Settings(
+        database_url=Secret(database_url),
+        broadcast_url=Secret(broadcast_url),
+        bcrypt_cost=4,
+        poll_interval=timedelta(seconds=POLL),
+    )
 
 
 @pytest.fixture

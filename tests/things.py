@@ -8,7 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import PremiumUser, User
+from gql_app.app import App
 from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeRecord
+from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.fuel_requests.models import FuelRequest
 
@@ -64,7 +66,14 @@ def _log(session: Session, after: int, entity_type: str | None) -> Sequence[Chan
 
 async def logged(db: Database, entity_type: str | None = None, after: int = 0) -> Sequence[ChangeEvent]:
     """The events of the change log, in order."""
+    await move(db)
     return await db.read(_log, after, entity_type)
+
+
+async def caught_up(app: App) -> int:
+    """The feed has read all that has been committed; where it stands now."""
+    await move(app.db)
+    return await app.feed.look()
 
 
 async def said(db: Database, entity_type: str, after: int = 0) -> list[tuple[str, str | None, str | None, str | None]]:

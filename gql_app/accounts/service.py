@@ -140,18 +140,21 @@ def set_role(session: Session, viewer: Viewer, user_id: UUID, role: Role) -> Use
     """Raises Forbidden, NotFound, or Conflict for the last admin."""
     if not viewer.is_admin:
         raise Forbidden
-    user = session.scalar(select(User).where(User.public_id == user_id).with_for_update())
+    user = session.scalar(select(User).where(User.public_id == user_id))
     if user is None:
         raise NotFound(field="userId")
-    others = select(func.count()).where(User.role == Role.ADMIN, User.id != user.id)
-    if user.role is Role.ADMIN and role is not Role.ADMIN and not session.scalar(others):
+    # Locked: two admins who take the role from each other at the same time would otherwise both succeed.
+    admins = session.scalars(
+        select(User.id).where(User.role == Role.ADMIN).order_by(User.id).with_for_update(of=User.__table__)
+    ).all()
+    if role is not Role.ADMIN and set(admins) == {user.id}:
         raise Conflict("There would be no admin left.", field="role")
     user.role = role
     return user
 
 
 def _user_with(session: Session, user_id: int, checked_hash: str) -> User:
-    user = session.get(User, user_id, with_for_update=True)
+    user = session.get(User, user_id)
     if user is None or user.password_hash != checked_hash:  # it was changed since it was checked
         raise BadCredentials
     return user

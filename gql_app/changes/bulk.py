@@ -75,7 +75,8 @@ def _captured_delete(state: ORMExecuteState, model: type[Tracked], statement: De
 
 def _hit(session: Session, model: type[Tracked], statement: Update | Delete) -> Sequence[Tracked]:
     """The objects that the statement is about, locked until the end of the transaction and as they are now."""
-    query = select(model).with_for_update().execution_options(populate_existing=True)
+    base = sa_inspect(model).base_mapper.local_table  # the tables of subclasses are joined from outside
+    query = select(model).with_for_update(of=base).execution_options(populate_existing=True)
     if statement.whereclause is not None:
         query = query.where(statement.whereclause)
     return session.scalars(query).all()

@@ -35,6 +35,20 @@ _MOVE = text(
 )
 
 
+async def move(db: Database) -> bool:
+    """Give positions to all that has been committed by now; whether there was anything."""
+    if db.is_sqlite:
+        return False
+    async with db.engine.connect() as connection:
+        if (await connection.execute(select(ChangeOutbox.id).limit(1))).first() is None:
+            return False
+    async with db.engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        # A statement of its own: it has to see what was committed while we waited for the lock.
+        moved = await connection.execute(_MOVE)
+    return moved.rowcount > 0
+
+
 class Sequencer:
     """Moves committed entries into the log, and then tells the other processes.
 
@@ -47,7 +61,6 @@ class Sequencer:
         self._doorbell = doorbell
         self._bell = doorbell.bell(commits=True)
         self._poll = poll_seconds
-        self._needed = not db.is_sqlite
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -59,26 +72,13 @@ class Sequencer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             with contextlib.suppress(SQLAlchemyError, OSError):
-                await self.move()
-
-    async def move(self) -> bool:
-        """Give positions to all that has been committed by now; whether there was anything."""
-        if not self._needed:
-            return False
-        async with self._db.engine.connect() as connection:
-            if (await connection.execute(select(ChangeOutbox.id).limit(1))).first() is None:
-                return False
-        async with self._db.engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-            # A statement of its own: it has to see what was committed while we waited for the lock.
-            moved = await connection.execute(_MOVE)
-        return moved.rowcount > 0
+                await move(self._db)
 
     async def _run(self) -> None:
         while True:
             rung = await self._bell.wait(self._poll)
             try:
-                if await self.move() or rung:
+                if await move(self._db) or rung:
                     self._doorbell.announce()
             except Exception:
                 logger.exception("the outbox could not be moved into the log; trying again")

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from gql_app.changes import log
+from gql_app.changes.broadcast import ReconnectingBackend
 from gql_app.changes.feed import Feed
 from gql_app.db import Database
 from gql_app.deliveries.models import ACTIVE, Delivery
@@ -27,7 +28,9 @@ def _backlog(session: Session) -> dict[tuple[str, str], int]:
     return {(channel.name, state.name): count for channel, state, count in session.execute(query)}
 
 
-def ops_routes(db: Database, feed: Feed, channels: Sequence[ChannelWorker]) -> list[Route]:
+def ops_routes(
+    db: Database, feed: Feed, channels: Sequence[ChannelWorker], backend: ReconnectingBackend | None
+) -> list[Route]:
     registry = CollectorRegistry()
     watches = Gauge("gql_app_watches", "Open subscriptions in this process", registry=registry)
     position = Gauge("gql_app_feed_position", "How far this process has read the change log", registry=registry)
@@ -41,6 +44,8 @@ def ops_routes(db: Database, feed: Feed, channels: Sequence[ChannelWorker]) -> l
         problems = [
             f"{channel.name} is paused: the provider refuses our credentials" for channel in channels if channel.paused
         ]
+        if backend is not None and not backend.connected:
+            problems.append("the broadcaster is away: changes of other processes are found by polling")
         try:
             end = await db.read(log.head)
         except (SQLAlchemyError, OSError):

@@ -12,10 +12,11 @@ from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.feed import BUFFER, Feed, Lifetime, Watch
 from gql_app.changes.models import ChangeEvent
+from gql_app.changes.sequencer import move
 from gql_app.changes.topics import Scope, Topic
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
 from gql_app.fuel_requests.models import FuelRequest
-from tests.things import add_request, add_user, logged
+from tests.things import add_request, add_user, caught_up, logged
 
 EVERYTHING = Scope(everything=True)
 STATUS = Topic("FuelRequest", "status")
@@ -29,7 +30,7 @@ async def ada(app: App) -> User:
 
 @pytest.fixture
 async def feed(app: App, ada: User) -> Feed:
-    await app.feed.look()
+    await caught_up(app)
     return app.feed
 
 
@@ -57,7 +58,7 @@ async def test_what_is_committed_after_the_watch_was_opened_arrives_in_order(app
 async def test_what_was_committed_while_the_watch_was_being_opened_arrives(app: App, feed: Feed, ada: User) -> None:
     before = feed.position
     await add_request(app.db, ada)
-    await feed.look()
+    await caught_up(app)
     watch = feed.watch([STATUS], EVERYTHING, after=before)
     await add_request(app.db, ada)
     assert len(await take(watch, 2)) == 2
@@ -67,7 +68,7 @@ async def test_a_cursor_gets_every_later_event_once_and_in_order_into_the_live_o
     app: App, feed: Feed, ada: User
 ) -> None:
     await add_requests(app, ada, 300)
-    await feed.look()
+    await caught_up(app)
     statuses = [e.position for e in await logged(app.db, "FuelRequest") if e.attribute == "status"]
     watch = feed.watch([STATUS], EVERYTHING, after=statuses[99])
 
@@ -86,7 +87,7 @@ async def test_a_slow_reader_holds_a_bounded_buffer_and_misses_nothing(app: App,
     slow = feed.watch([STATUS], EVERYTHING, after=feed.position)
     quick = feed.watch([STATUS], EVERYTHING, after=feed.position)
     await add_requests(app, ada, BUFFER * 3)
-    await feed.look()
+    await caught_up(app)
     assert len(slow._buffer) <= BUFFER
     first = [e.position for e in await take(quick, BUFFER * 3)]
     assert [e.position for e in await take(slow, BUFFER * 3)] == first
@@ -96,7 +97,7 @@ async def test_a_slow_reader_holds_a_bounded_buffer_and_misses_nothing(app: App,
 
 async def test_an_event_is_handed_only_to_the_watches_that_want_it(app: App, feed: Feed, ada: User) -> None:
     linus = await add_user(app.db, "linus")
-    await feed.look()
+    await caught_up(app)
     offered: list[Watch] = []
 
     class Counted(Watch):
@@ -119,12 +120,12 @@ async def test_an_event_is_handed_only_to_the_watches_that_want_it(app: App, fee
 
 async def test_a_watch_sees_only_what_its_scope_allows_live_and_from_the_log(app: App, feed: Feed, ada: User) -> None:
     linus = await add_user(app.db, "linus")
-    begin = await feed.look()
+    begin = await caught_up(app)
     scope = Scope(linus.id)
     live = feed.watch([Topic()], scope, after=begin)
     for owner in (ada, linus, ada, linus):
         await add_request(app.db, owner)
-    await feed.look()
+    await caught_up(app)
     late = feed.watch([Topic()], scope, after=begin)
     for watch in (live, late):
         assert {e.owner_id for e in await take(watch, 4)} == {linus.id}
@@ -151,14 +152,14 @@ async def test_repeated_rings_repeat_nothing(app: App, feed: Feed, ada: User) ->
         await add_request(app.db, ada)
         for _ in range(5):
             app.doorbell.announce()
-            await feed.look()
+            await caught_up(app)
     assert len({e.position for e in await take(watch, 3)}) == 3
     assert not watch._buffer
 
 
 async def test_a_pruned_cursor_is_told_so_with_the_oldest_one_that_works(app: App, feed: Feed, ada: User) -> None:
     await add_requests(app, ada, 3)
-    await feed.look()
+    await caught_up(app)
     pruned = await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
     assert pruned > 0
     with pytest.raises(CursorExpired) as expired:
@@ -173,7 +174,7 @@ async def test_a_pruned_cursor_is_told_so_with_the_oldest_one_that_works(app: Ap
 async def test_a_reader_that_was_overtaken_by_pruning_is_told_so(app: App, feed: Feed, ada: User) -> None:
     slow = feed.watch([STATUS], EVERYTHING, after=feed.position)
     await add_requests(app, ada, BUFFER * 2)
-    await feed.look()
+    await caught_up(app)
     await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
     await take(slow, BUFFER)
     with pytest.raises(CursorExpired):
@@ -186,6 +187,7 @@ async def test_a_feed_that_was_overtaken_by_pruning_ends_its_watches_instead_of_
     watch = feed.watch([STATUS], EVERYTHING, after=feed.position)
     async with feed._looking:  # the process sleeps
         await add_request(app.db, ada)
+        await move(app.db)
         await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
     with pytest.raises(CursorExpired):
         await take(watch, 1)
@@ -226,9 +228,9 @@ async def test_a_watch_ends_at_the_event_that_revokes_it_and_drops_what_it_held(
         session.add(FuelRequest(requester_id=ada.id, litres=1))
 
     await add_request(app.db, ada)
-    await feed.look()
+    await caught_up(app)
     await app.db.write(demote_and_add)
-    await feed.look()
+    await caught_up(app)
     with pytest.raises(Forbidden):
         await take(watch, 1)
 
@@ -244,7 +246,7 @@ async def test_a_revocation_between_the_look_up_of_the_viewer_and_the_opening_co
         session.get_one(User, ada.id).role = Role.ADMIN
 
     await app.db.write(promote)
-    await feed.look()
+    await caught_up(app)
     watch = feed.watch([STATUS], EVERYTHING, after=feed.position, lifetime=lifetime)
     await add_request(app.db, ada)
     with pytest.raises(Forbidden):
@@ -270,7 +272,7 @@ async def test_the_feed_survives_a_database_that_fails_for_a_while(app: App, fee
     sa_event.listen(engine, "begin", fail)
     try:
         with pytest.raises(OSError, match="holiday"):
-            await feed.look()
+            await caught_up(app)
     finally:
         sa_event.remove(engine, "begin", fail)
     await add_request(app.db, ada)
