@@ -26,6 +26,7 @@ from gql_app.db import Database
 from gql_app.deliveries.captured import CapturedSender
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
+from gql_app.deliveries.reports import PATH, report_routes
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import Workers
@@ -103,9 +104,19 @@ class App:
 
 def senders(settings: Settings) -> list[Sender]:
     """The real channels where they are configured, the mailbox elsewhere."""
-    sms: Sender = TwilioSender(settings.twilio) if settings.twilio else CapturedSender(Channel.SMS)
+    sms: Sender = (
+        TwilioSender(settings.twilio, status_callback=_status_callback(settings))
+        if settings.twilio
+        else CapturedSender(Channel.SMS)
+    )
     mail: Sender = SmtpSender(settings.smtp, settings.mail_from) if settings.smtp else CapturedSender(Channel.EMAIL)
     return [sms, mail]
+
+
+def _status_callback(settings: Settings) -> str | None:
+    """Where Twilio reports to: it refuses addresses that it cannot reach, a stand-in does not."""
+    reachable = settings.public_url.startswith("https://") or (settings.twilio and settings.twilio.base_url)
+    return settings.public_url + PATH if reachable else None
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -136,6 +147,7 @@ def _routes(app: App) -> list[BaseRoute]:
         Route("/graphql", HttpEndpoint(engine, app.make_context, page, app.stopping)),
         WebSocketRoute("/graphql", WebSocketEndpoint(engine, app.make_context)),
         *ops_routes(app.db, app.feed, app.workers.channels, app.backend),
+        *report_routes(app.db, settings),
         *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),
     ]
     if settings.mailbox:

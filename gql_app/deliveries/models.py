@@ -47,7 +47,8 @@ ACTIVE = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
 class Delivery(Tracked, Timestamped, Base):
     """A message owed.
 
-    `due_at` is when a worker may take it next (the end of its back-off or of a worker's lease; None: never again).
+    `rule` is what yielded it, `cause_id` the entity whose change was the cause, `change_set` that of the change.
+    `due_at` is when a worker may take it next: the end of its back-off or of a worker's lease; None: never again.
     `failure_count` are the attempts that count against it since it was last queued by hand.
     """
 
@@ -67,6 +68,7 @@ class Delivery(Tracked, Timestamped, Base):
     html: Mapped[str | None] = mapped_column(Text)
     rule: Mapped[str] = mapped_column(String(128))
     change_set: Mapped[UUID]
+    cause_id: Mapped[UUID | None]
     due_at: Mapped[datetime | None]
     lease: Mapped[UUID | None]
     attempt_count: Mapped[int] = mapped_column(default=0)
@@ -79,6 +81,15 @@ class Delivery(Tracked, Timestamped, Base):
             "ix_deliveries_due",
             "channel",
             "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+        # Of several to one recipient the oldest goes first: is there an older one that is not finished?
+        Index(
+            "ix_deliveries_unfinished",
+            "channel",
+            "recipient",
+            "id",
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
         ),

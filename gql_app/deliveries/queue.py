@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
@@ -61,10 +61,10 @@ class Result:
 
 
 def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
-    """Take up to ``limit`` due messages, oldest first, and record the attempt that is about to be made for each."""
+    """Take up to ``limit`` due messages, oldest first and one per recipient, and record an attempt for each."""
     due = (
         select(_deliveries)
-        .where(_deliveries.c.channel == channel, _deliveries.c.due_at <= now)
+        .where(_deliveries.c.channel == channel, _deliveries.c.due_at <= now, ~_older_to_the_same_recipient())
         .order_by(_deliveries.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -97,6 +97,17 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
         ],
     )
     return claims
+
+
+def _older_to_the_same_recipient() -> ColumnElement[bool]:
+    """Messages to one recipient go out in their order: an unfinished one holds back those behind it."""
+    older = _deliveries.alias("older")
+    return exists().where(
+        older.c.channel == _deliveries.c.channel,
+        older.c.recipient == _deliveries.c.recipient,
+        older.c.id < _deliveries.c.id,
+        older.c.due_at.is_not(None),
+    )
 
 
 def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None) -> Claim:

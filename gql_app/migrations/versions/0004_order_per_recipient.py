@@ -1,0 +1,28 @@
+"""messages to one recipient in their order, and what caused them"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+UNFINISHED = sa.text("due_at IS NOT NULL")
+
+
+def upgrade() -> None:
+    op.add_column("deliveries", sa.Column("cause_id", sa.Uuid(), nullable=True))
+    op.create_index(
+        "ix_deliveries_unfinished",
+        "deliveries",
+        ["channel", "recipient", "id"],
+        sqlite_where=UNFINISHED,
+        postgresql_where=UNFINISHED,
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_deliveries_unfinished", "deliveries")
+    with op.batch_alter_table("deliveries") as deliveries:
+        deliveries.drop_column("cause_id")
