@@ -40,7 +40,7 @@ async def _list(args: argparse.Namespace) -> int:
         text = (row.subject or row.body).replace("\n", " ")[:60]
         print(
             f"{encode_id('Delivery', row.public_id)}  {row.created_at:%Y-%m-%d %H:%M:%S}  {row.channel.name:5} "
-            f"{row.state.name:11} {row.recipient:30} {text}"
+            f"{row.shown_state.name:11} {row.recipient:30} {text}"
         )
     return 0
 
@@ -48,7 +48,7 @@ async def _list(args: argparse.Namespace) -> int:
 def _latest(session: Session, state: str | None, channel: str | None, limit: int) -> Sequence[Delivery]:
     query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
     if state:
-        query = query.where(Delivery.state == DeliveryState[state.upper()])
+        query = query.where(service.shown_as(DeliveryState[state.upper()]))
     if channel:
         query = query.where(Delivery.channel == Channel[channel.upper()])
     return session.scalars(query).all()

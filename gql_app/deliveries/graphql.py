@@ -69,7 +69,7 @@ class Delivery(Node):
             public_id=row.public_id,
             key=row.id,
             channel=row.channel,
-            state=row.state,
+            state=row.shown_state,
             recipient=row.recipient,
             subject=row.subject,
             body=row.body,
@@ -101,7 +101,7 @@ def _page(session: DbSession, viewer: Viewer, filter: DeliveryFilter, args: Page
     if filter.channel is not None:
         query = query.where(models.Delivery.channel == filter.channel)
     if filter.state is not None:
-        query = query.where(models.Delivery.state == filter.state)
+        query = query.where(service.shown_as(filter.state))
     order = Order(models.Delivery.created_at, models.Delivery.id, descending=True)
     return load_page(session, query, order, args).connection(Delivery.of)
 

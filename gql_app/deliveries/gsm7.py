@@ -30,7 +30,7 @@ def fits(text: str) -> bool:
 
 def to_gsm7(text: str) -> str:
     """The text with typographic characters and foreign accents made plain; other scripts are left as they are."""
-    text = text.translate(_PLAIN)
+    text = unicodedata.normalize("NFC", text).translate(_PLAIN)
     return "".join(char if char in BASIC or char in EXTENDED else _without_accent(char) for char in text)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -30,6 +31,7 @@ class SmtpSender:
     """Sends mails, one recipient and one connection each: a mail that breaks off spoils no other."""
 
     channel = Channel.EMAIL
+    concurrency = CONNECTIONS
     # The Message-ID is the same in every attempt: a mail server or reader that gets it twice can tell.
     resend_is_safe = True
 
@@ -54,19 +56,22 @@ class SmtpSender:
                 tls_context=self._tls if self._settings.tls != "none" else None,
                 timeout=min(COMMAND_TIMEOUT, self._timeout),
             )
+            begun = False
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._connect(client)
+                    begun = True
                     await self._hand_over(client, mail, message.recipient)
             except TimeoutError as error:
-                raise Ambiguous(f"no answer within {self._timeout:.0f} seconds") from error
+                late = f"no answer within {self._timeout:.0f} seconds"
+                raise (Ambiguous(late) if begun else TransientFailure(late)) from error
             finally:
                 client.close()
         return Receipt(str(mail["Message-ID"]))
 
-    async def find(self, message: Outgoing, since: datetime) -> Receipt | None:
+    async def find(self, message: Outgoing, since: datetime) -> Sequence[Receipt]:
         """SMTP knows no look-up."""
-        return None
+        return ()
 
     async def close(self) -> None:
         """Nothing is kept open between two mails."""
@@ -119,4 +124,5 @@ def _refusal(code: int, text: str) -> SendFailure:
 
 
 def _says(code: int, text: str) -> str:
-    return f"the mail server answered {code} {text}"[:500]
+    readable = text.encode("utf-8", "replace").decode()  # a server may answer in any encoding
+    return f"the mail server answered {code} {readable}"[:500]

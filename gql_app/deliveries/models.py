@@ -22,7 +22,7 @@ class DeliveryState(enum.Enum):
     """Where a message is. A message that was captured by the mailbox counts as SENT."""
 
     PENDING = "PENDING"  # owed; sent as soon as it is due
-    SENDING = "SENDING"  # a worker holds a lease on it; the attempt is recorded
+    SENDING = "SENDING"  # a worker holds a lease on it; shown, never stored (see `Delivery.shown_state`)
     SENT = "SENT"  # the provider accepted it
     DELIVERED = "DELIVERED"  # the provider says that it arrived
     UNDELIVERED = "UNDELIVERED"  # the provider says that it did not arrive
@@ -38,10 +38,6 @@ class AttemptOutcome(enum.Enum):
     PERMANENT = "PERMANENT"  # no attempt will ever succeed
     REFUSED = "REFUSED"  # our own credentials were refused: the channel pauses, the message is not to blame
     UNKNOWN = "UNKNOWN"  # may or may not have been accepted
-
-
-ACTIVE = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
-"""The states of a message that a worker still has to do something about."""
 
 
 class Delivery(Tracked, Timestamped, Base):
@@ -75,6 +71,12 @@ class Delivery(Tracked, Timestamped, Base):
     failure_count: Mapped[int] = mapped_column(default=0)
     provider_id: Mapped[str | None] = mapped_column(String(64))
 
+    @property
+    def shown_state(self) -> DeliveryState:
+        """SENDING while a worker has it. A lease is the workers' own affair: the state that is stored, and that the
+        change log tells of, is the one around it."""
+        return self.state if self.lease is None else DeliveryState.SENDING
+
     # The worker looks for what is due: only unfinished rows are in this index, however many are finished.
     __table_args__ = (
         Index(
@@ -104,7 +106,7 @@ class DeliveryAttempt(Base):
     """One attempt, written before the provider is called and completed with what came of it."""
 
     __tablename__ = "delivery_attempts"
-    __table_args__ = (Index(None, "delivery_id", "number", unique=True),)
+    __table_args__ = (Index(None, "delivery_id", "number", unique=True), Index(None, "provider_id"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True)

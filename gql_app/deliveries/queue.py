@@ -34,7 +34,7 @@ class Claim:
     """A message that this worker may work on until the lease ends.
 
     `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
-    that the change log knows. `unclear_since` is set when an earlier attempt, begun then, may have been accepted.
+    until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted.
     """
 
     id: int
@@ -74,13 +74,12 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
     if not rows:
         return []
     lease = uuid4()
-    unclear = _close_interrupted(session, [r.id for r in rows if r.state is DeliveryState.SENDING], now)
+    unclear = _close_interrupted(session, [r.id for r in rows if r.lease is not None], now)
     unclear |= _unclear_since(session, [r.id for r in rows if r.state is DeliveryState.UNKNOWN])
     connection.execute(
         update(_deliveries)
         .where(_deliveries.c.id.in_([r.id for r in rows]))
         .values(
-            state=DeliveryState.SENDING,
             lease=lease,
             due_at=now + LEASE,
             attempt_count=_deliveries.c.attempt_count + 1,
@@ -112,13 +111,12 @@ def _older_to_the_same_recipient() -> ColumnElement[bool]:
 
 def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None) -> Claim:
     message = Outgoing(row.public_id, uuid4(), row.recipient, row.subject, row.body, row.html)
-    before = DeliveryState.UNKNOWN if row.state is DeliveryState.UNKNOWN else DeliveryState.PENDING
     return Claim(
         row.id,
         lease,
         row.attempt_count + 1,
         row.failure_count,
-        before,
+        row.state,
         row.recipient_id,
         message,
         unclear_since,
@@ -178,7 +176,6 @@ def finish(session: Session, results: Sequence[Result]) -> int:
         ),
         [_delivery_values(r) for r in results],
     )
-    # A lease is the workers' own affair: the log tells of the states around it.
     record(session, [_entry(r) for r in results if r.then.state is not r.claim.before])
     return len(results)
 
@@ -225,3 +222,9 @@ def next_due(session: Session, channel: Channel) -> datetime | None:
             _deliveries.c.channel == channel, _deliveries.c.due_at.is_not(None)
         )
     )
+
+
+def taken(session: Session, provider_ids: Sequence[str]) -> set[str]:
+    """Those of the provider's ids that are known as some attempt's already."""
+    query = select(_attempts.c.provider_id).where(_attempts.c.provider_id.in_(provider_ids))
+    return set(session.connection().execute(query).scalars())

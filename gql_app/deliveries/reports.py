@@ -43,7 +43,6 @@ def report(session: Session, attempt_id: UUID | None, sid: str, status: str, err
     then = STATES.get(status, DeliveryState.SENT)
     if delivery.state in FINAL or delivery.state is then:
         return False
-    before = DeliveryState.PENDING if delivery.state is DeliveryState.SENDING else delivery.state
     session.connection().execute(
         update(Delivery)
         .where(Delivery.id == delivery.id)
@@ -57,7 +56,7 @@ def report(session: Session, attempt_id: UUID | None, sid: str, status: str, err
             updated_at=datetime.now(UTC),
         )
     )
-    changed = (before.name, then.name, delivery.recipient_id)
+    changed = (delivery.state.name, then.name, delivery.recipient_id)
     record(session, [Entry(ChangeKind.UPDATED, "Delivery", delivery.public_id, "state", *changed)])
     return True
 

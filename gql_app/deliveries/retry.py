@@ -11,6 +11,8 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(hours=1)
 LOOK_UP_AFTER = timedelta(seconds=15)
 """How long after an unclear attempt the provider is asked for it: it may list a message only after a moment."""
+LONGEST_RETRY_AFTER = 24 * 3600.0
+"""Seconds; a provider that asks for more is not taken at its word."""
 CHANNEL_PAUSE = timedelta(seconds=60)
 """How long a channel rests after its credentials were refused."""
 
@@ -38,17 +40,22 @@ def after_attempt(
     *,
     retry_after: float | None = None,
     resend_is_safe: bool,
+    unclear: bool = False,
 ) -> Next:
-    """Where a message goes after an attempt, the ``failures``-th that failed; ``retry_after`` is in seconds."""
+    """Where a message goes after an attempt, the ``failures``-th that failed; ``retry_after`` is in seconds.
+
+    ``unclear``: before this one, an earlier attempt may have been accepted, and still has to be looked up.
+    """
     if outcome is AttemptOutcome.SENT:
         return Next(DeliveryState.SENT, None)
     if outcome is AttemptOutcome.REFUSED:
-        return Next(DeliveryState.PENDING, now + CHANNEL_PAUSE)
-    if outcome is AttemptOutcome.UNKNOWN and not resend_is_safe:
-        return Next(DeliveryState.UNKNOWN, now + LOOK_UP_AFTER)
+        waiting = DeliveryState.UNKNOWN if unclear and not resend_is_safe else DeliveryState.PENDING
+        return Next(waiting, now + CHANNEL_PAUSE)
     if outcome is AttemptOutcome.PERMANENT or failures >= MAX_ATTEMPTS:
         return Next(DeliveryState.DEAD, None)
     pause = backoff(failures)
+    if outcome is AttemptOutcome.UNKNOWN and not resend_is_safe:
+        return Next(DeliveryState.UNKNOWN, now + max(LOOK_UP_AFTER, pause))
     if retry_after is not None:
-        pause = max(pause, min(timedelta(seconds=retry_after), timedelta(days=1)))
+        pause = max(pause, timedelta(seconds=min(retry_after, LONGEST_RETRY_AFTER)))
     return Next(DeliveryState.PENDING, now + pause)

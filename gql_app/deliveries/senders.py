@@ -1,5 +1,6 @@
 """What the worker asks of a channel, and how a channel says that it did not work out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -60,6 +61,8 @@ class Sender(Protocol):
     """One outside system. An implementation is safe to use from many tasks at once."""
 
     channel: Channel
+    concurrency: int
+    """Messages that may be in the air at a time."""
     resend_is_safe: bool
     """Whether a message that may have been accepted can be sent again without a look-up: the recipient's side knows
     it again (a stable Message-ID), or nothing leaves the machine."""
@@ -68,8 +71,11 @@ class Sender(Protocol):
         """Hand the message over; raises a `SendFailure` or returns within `SEND_TIMEOUT`."""
         ...
 
-    async def find(self, message: Outgoing, since: datetime) -> Receipt | None:
-        """Look up whether an earlier attempt, begun at ``since``, was accepted; raises like `send`."""
+    async def find(self, message: Outgoing, since: datetime) -> Sequence[Receipt]:
+        """Messages like this one that the provider took since then, the oldest first; raises like `send`.
+
+        Among them may be others with the same text to the same recipient.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from gql_app.deliveries.models import Delivery, DeliveryAttempt, DeliveryState
@@ -16,6 +16,12 @@ def visible(viewer: Viewer) -> Select[Delivery]:
     """The deliveries that this viewer may see: those to her, for an admin all."""
     query = select(Delivery)
     return query if viewer.is_admin else query.where(Delivery.recipient_id == viewer.id)
+
+
+def shown_as(state: DeliveryState) -> ColumnElement[bool]:
+    """The deliveries that are shown in this state."""
+    leased = Delivery.lease.is_not(None)
+    return leased if state is DeliveryState.SENDING else (Delivery.state == state) & ~leased
 
 
 def attempts_of(session: Session, delivery_ids: Sequence[int]) -> Mapping[int, list[DeliveryAttempt]]:
@@ -45,7 +51,7 @@ def retry(session: Session, viewer: Viewer | None, delivery_id: UUID) -> Deliver
         raise NotFound(field="id")
     if delivery.state not in (DeliveryState.DEAD, DeliveryState.UNDELIVERED):
         raise Conflict(
-            f"This message is {delivery.state.value}; only DEAD and UNDELIVERED ones can be retried.",
+            f"This message is {delivery.shown_state.value}; only DEAD and UNDELIVERED ones can be retried.",
             field="id",
         )
     delivery.state = DeliveryState.PENDING

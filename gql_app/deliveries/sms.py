@@ -1,6 +1,7 @@
 """SMS by Twilio."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
@@ -26,6 +27,8 @@ from gql_app.settings import Twilio
 CLOCK_SKEW = timedelta(minutes=5)
 """How much Twilio's clock may differ from ours when a message is looked up by its time."""
 
+CONCURRENCY = 16
+"""Messages in the air at a time."""
 CREDENTIALS = "Twilio refused our account SID or auth token"
 
 
@@ -58,6 +61,7 @@ class TwilioSender:
     """Sends SMS through Twilio's Messages resource."""
 
     channel = Channel.SMS
+    concurrency = CONCURRENCY
     resend_is_safe = False
 
     def __init__(self, settings: Twilio, *, status_callback: str | None = None, timeout: float = SEND_TIMEOUT) -> None:
@@ -82,17 +86,15 @@ class TwilioSender:
             raise Ambiguous("Twilio's answer names no message")
         return Receipt(sent.sid)
 
-    async def find(self, message: Outgoing, since: datetime) -> Receipt | None:
-        """The message with this text that Twilio took for this recipient since then, if any.
+    async def find(self, message: Outgoing, since: datetime) -> Sequence[Receipt]:
+        """The messages with this text that Twilio took for this recipient since then.
 
         Twilio's filter by time knows only messages that have left already, so the time is compared here.
         """
         begin = since - CLOCK_SKEW
-        for found in await self._look_up(self._client.messages.list_async(to=message.recipient, limit=200)):
-            created = found.date_created or datetime.now(UTC)
-            if found.body == message.body and created >= begin:
-                return Receipt(found.sid)
-        return None
+        listed = await self._look_up(self._client.messages.list_async(to=message.recipient, limit=200))
+        like_it = [m for m in listed if m.body == message.body and (m.date_created or datetime.now(UTC)) >= begin]
+        return [Receipt(found.sid) for found in reversed(like_it)]  # the listing has the latest first
 
     async def close(self) -> None:
         await self._http.close()

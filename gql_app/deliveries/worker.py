@@ -20,6 +20,7 @@ from gql_app.deliveries.senders import (
     SEND_TIMEOUT,
     Ambiguous,
     CredentialsRefused,
+    Outgoing,
     PermanentFailure,
     Receipt,
     Sender,
@@ -29,8 +30,6 @@ from gql_app.deliveries.senders import (
 
 logger = logging.getLogger(__name__)
 
-CONCURRENCY = 16
-"""Messages of one channel that one worker has in the air at a time."""
 DRAIN_SECONDS = 7.0
 """How long a stopping worker waits for what is in the air; the rest is left to its lease."""
 
@@ -45,17 +44,16 @@ OUTCOMES = {
 class ChannelWorker:
     """Sends what is due on one channel, until stopped."""
 
-    def __init__(
-        self, db: Database, sender: Sender, bell: Bell, *, poll_seconds: float, concurrency: int = CONCURRENCY
-    ) -> None:
+    def __init__(self, db: Database, sender: Sender, bell: Bell, *, poll_seconds: float) -> None:
         self._db = db
         self._sender = sender
         self._bell = bell
         self._poll = poll_seconds
-        self._concurrency = concurrency
+        self._concurrency = sender.concurrency
         self._in_air: set[asyncio.Task[None]] = set()
         self._done: list[Result] = []
         self._paused_until: datetime | None = None
+        self._proven = False
         self._stopping = False
 
     @property
@@ -76,10 +74,13 @@ class ChannelWorker:
                 logger.exception("the delivery queue could not be worked on; trying again")
                 await asyncio.sleep(self._poll)
 
-    async def drain(self) -> None:
-        """Take nothing more; wait a while for what is in the air, and write down what came of it."""
+    def stop(self) -> None:
+        """Take nothing more; `run` returns soon."""
         self._stopping = True
         self._bell.ring()
+
+    async def drain(self) -> None:
+        """After `run`: wait a while for what is in the air, and write down what came of it."""
         if self._in_air:
             await asyncio.wait(self._in_air, timeout=DRAIN_SECONDS)
         for task in self._in_air:
@@ -106,7 +107,7 @@ class ChannelWorker:
         return 0 if len(claims) == room else self._poll
 
     def _room(self) -> int:
-        if self._paused_until is not None:  # one message tries whether the credentials work again
+        if not self._proven:  # one message tries whether our credentials work
             return 0 if self._in_air else 1
         return self._concurrency - len(self._in_air)
 
@@ -128,14 +129,21 @@ class ChannelWorker:
 
     async def _send(self, claim: Claim) -> Result:
         if claim.unclear_since is not None and not self._sender.resend_is_safe:
-            receipt = await self._sender.find(claim.message, claim.unclear_since)
+            receipt = await self._accepted_before(claim.message, claim.unclear_since)
             if receipt is not None:
                 return self._sent(claim, receipt, "accepted in an earlier attempt")
         receipt = await self._sender.send(claim.message)
         return self._sent(claim, receipt)
 
+    async def _accepted_before(self, message: Outgoing, since: datetime) -> Receipt | None:
+        """The first message like this one at the provider that no attempt of ours is known by."""
+        found = [receipt for receipt in await self._sender.find(message, since) if receipt.provider_id]
+        known = await self._db.read(queue.taken, [str(receipt.provider_id) for receipt in found])
+        return next((receipt for receipt in found if receipt.provider_id not in known), None)
+
     def _sent(self, claim: Claim, receipt: Receipt, note: str | None = None) -> Result:
         self._paused_until = None
+        self._proven = True
         now = datetime.now(UTC)
         then = self._next(AttemptOutcome.SENT, claim, now)
         return Result(claim, AttemptOutcome.SENT, then, now, receipt.provider_id, error=note)
@@ -143,6 +151,7 @@ class ChannelWorker:
     def _failed(self, claim: Claim, failure: SendFailure) -> Result:
         now = datetime.now(UTC)
         outcome = OUTCOMES[type(failure)]
+        self._proven = outcome is not AttemptOutcome.REFUSED
         if outcome is AttemptOutcome.REFUSED:
             self._paused_until = now + CHANNEL_PAUSE
             logger.error("%s is paused: %s", self._sender.channel.value, failure.message)
@@ -157,6 +166,7 @@ class ChannelWorker:
             now,
             retry_after=retry_after,
             resend_is_safe=self._sender.resend_is_safe,
+            unclear=claim.unclear_since is not None,
         )
 
     async def _write_down(self) -> None:
@@ -200,6 +210,10 @@ class Workers:
         try:
             yield
         finally:
+            for channel in self.channels:
+                channel.stop()
+            # A claim that is being written down is not broken off: its messages would wait for its lease to end.
+            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
             await asyncio.gather(*(channel.drain() for channel in self.channels), return_exceptions=True)
             for task in tasks:
                 task.cancel()

@@ -25,7 +25,7 @@ def _shown(row: Delivery) -> dict[str, Any]:
     return {
         "id": str(row.public_id),
         "channel": row.channel.name,
-        "state": row.state.name,
+        "state": row.shown_state.name,
         "recipient": row.recipient,
         "subject": row.subject,
         "body": row.body,

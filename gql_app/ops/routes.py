@@ -15,14 +15,14 @@ from gql_app.changes import log
 from gql_app.changes.broadcast import ReconnectingBackend
 from gql_app.changes.feed import Feed
 from gql_app.db import Database
-from gql_app.deliveries.models import ACTIVE, Delivery
+from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.worker import ChannelWorker
 
 
 def _backlog(session: Session) -> dict[tuple[str, str], int]:
     query = (
         select(Delivery.channel, Delivery.state, func.count())
-        .where(Delivery.due_at.is_not(None), Delivery.state.in_(ACTIVE))
+        .where(Delivery.due_at.is_not(None))
         .group_by(Delivery.channel, Delivery.state)
     )
     return {(channel.name, state.name): count for channel, state, count in session.execute(query)}

@@ -13,6 +13,10 @@ UNFINISHED = sa.text("due_at IS NOT NULL")
 
 def upgrade() -> None:
     op.add_column("deliveries", sa.Column("cause_id", sa.Uuid(), nullable=True))
+    op.create_index("ix_delivery_attempts_provider_id", "delivery_attempts", ["provider_id"])
+    op.execute(
+        "UPDATE deliveries SET state = 'PENDING' WHERE state = 'SENDING'"
+    )  # it is shown, but not stored any more
     op.create_index(
         "ix_deliveries_unfinished",
         "deliveries",
@@ -24,5 +28,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_deliveries_unfinished", "deliveries")
+    op.drop_index("ix_delivery_attempts_provider_id", "delivery_attempts")
     with op.batch_alter_table("deliveries") as deliveries:
         deliveries.drop_column("cause_id")

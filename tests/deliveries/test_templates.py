@@ -1,0 +1,100 @@
+"""Mails from templates: nothing missing, nothing injected."""
+
+from decimal import Decimal
+
+import pytest
+from jinja2 import UndefinedError
+
+from gql_app.accounts.rules import TEMPLATES as ACCOUNT_MAILS
+from gql_app.deliveries.mail import SmtpSender
+from gql_app.deliveries.messages import email
+from gql_app.deliveries.models import Channel
+from gql_app.deliveries.senders import SendFailure
+from gql_app.deliveries.templates import Mail
+from gql_app.fuel_requests.rules import TEMPLATES as REQUEST_MAILS
+from gql_app.settings import Smtp
+from tests.deliveries.conftest import MAIL_FROM
+from tests.deliveries.room import outgoing
+from tests.standins.smtp import SmtpStandIn
+from tests.things import new_user
+
+SCRIPT = "<script>alert('hello')</script>"
+HEADERS = "eve\r\nBcc: everybody@example.test\nX-Injected: yes"
+
+
+def decided(**values: object) -> Mail:
+    defaults = {"user": new_user(), "status": "Approved", "litres": Decimal("12.50"), "note": None}
+    return REQUEST_MAILS.render("decided", **(defaults | values))
+
+
+@pytest.mark.parametrize("missing", ["user", "status", "litres", "note"])
+def test_a_value_that_the_template_misses_is_an_error(missing: str) -> None:
+    values = {"user": new_user(), "status": "Approved", "litres": Decimal(1), "note": None}
+    del values[missing]
+    with pytest.raises(UndefinedError, match=missing):
+        REQUEST_MAILS.render("decided", **values)
+
+
+def test_an_attribute_that_a_value_misses_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="username"):
+        ACCOUNT_MAILS.render("welcome", user=object())
+
+
+def test_the_first_line_is_the_subject_and_the_rest_the_text() -> None:
+    mail = decided(note="Have a good trip")
+    assert mail.subject == "Your fuel request was approved"
+    assert mail.text.startswith("Hello ada,\n")
+    assert mail.text.endswith("Have a good trip\n")
+    assert mail.subject not in mail.text
+    assert f"<title>{mail.subject}</title>" in mail.html
+
+
+def test_without_a_note_there_is_no_line_for_one() -> None:
+    mail = decided()
+    for text in (mail.text, mail.html):
+        assert "note" not in text
+        assert "None" not in text
+
+
+def test_html_shows_markup_in_a_note_as_the_text_that_it_is() -> None:
+    mail = decided(note=SCRIPT)
+    assert "<script" not in mail.html
+    assert "&lt;script&gt;" in mail.html
+    assert SCRIPT in mail.text
+
+
+def test_html_shows_markup_in_the_subject_as_the_text_that_it_is() -> None:
+    mail = ACCOUNT_MAILS.render("welcome", user=new_user("<b>eve</b>"))
+    assert "<b>" not in mail.html
+    assert mail.subject == "Welcome, <b>eve</b>"
+
+
+def test_a_value_is_no_template() -> None:
+    assert "{{ 7 * 7 }}" in decided(note="{{ 7 * 7 }}").text
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028"])
+def test_a_subject_is_one_line_whatever_it_is_made_of(break_: str) -> None:
+    mail = ACCOUNT_MAILS.render("welcome", user=new_user(f"eve{break_}Bcc: x@example.test"))
+    assert len(mail.subject.splitlines()) == 1
+
+
+async def test_a_line_break_in_a_value_cannot_add_a_header(smtp: SmtpStandIn, smtp_settings: Smtp) -> None:
+    owed = email(new_user(HEADERS, email="eve@example.test"), ACCOUNT_MAILS, "welcome")
+    message = outgoing(Channel.EMAIL, recipient=owed.recipient, subject=owed.subject, body=owed.body, html=owed.html)
+    await SmtpSender(smtp_settings, MAIL_FROM).send(message)
+    (arrived,) = smtp.mails
+    head = arrived.raw.partition(b"\r\n\r\n")[0].lower()
+    assert b"bcc:" not in head
+    assert b"x-injected" not in head
+    assert arrived.rcpts == ("eve@example.test",)
+
+
+@pytest.mark.parametrize("field", ["subject", "recipient"])
+async def test_a_line_break_in_what_becomes_a_header_is_refused(
+    field: str, smtp: SmtpStandIn, smtp_settings: Smtp
+) -> None:
+    message = outgoing(Channel.EMAIL, **{field: f"x@example.test\r\n{HEADERS}"})
+    with pytest.raises((SendFailure, ValueError)):
+        await SmtpSender(smtp_settings, MAIL_FROM).send(message)
+    assert smtp.mails == []
