@@ -93,6 +93,7 @@ class App:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
             context.viewer = await self.db.read(sessions.authenticate, token.strip(), context.arrived_at)
+            context.token_is_dead = context.viewer is None
         return context
 
     async def _check_tables(self) -> None:

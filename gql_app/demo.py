@@ -34,7 +34,9 @@ async def fill(db: Database, passwords: Passwords) -> bool:
     if await db.read(_has_users):
         return False
     hashes = {name: await passwords.hash(PASSWORD) for name, *_ in PEOPLE}
-    await db.write(_fill, hashes)
+    await db.write(_add_people, hashes)
+    for name, litres, note in REQUESTS:
+        await db.write(_ask, name, litres, note)
     return True
 
 
@@ -42,16 +44,16 @@ def _has_users(session: Session) -> bool:
     return bool(session.scalar(select(func.count()).select_from(User)))
 
 
-def _fill(session: Session, hashes: dict[str, str]) -> None:
-    if _has_users(session):
-        return
-    users = {}
+def _add_people(session: Session, hashes: dict[str, str]) -> None:
     for name, role, premium, phone in PEOPLE:
         new = NewUser(name, f"{name}@example.test", hashes[name], phone, premium, role)
-        users[name], _ = accounts.sign_up(session, new, None)
-    for name, litres, note in REQUESTS:
-        act_as(session, users[name].id)
-        session.add(FuelRequest(requester_id=users[name].id, litres=Decimal(litres), note=note))
+        accounts.sign_up(session, new, None)
+
+
+def _ask(session: Session, name: str, litres: str, note: str | None) -> None:
+    requester = session.scalars(select(User).where(User.username == name)).one()
+    act_as(session, requester.id)
+    session.add(FuelRequest(requester_id=requester.id, litres=Decimal(litres), note=note))
 
 
 def who_can_sign_in() -> str:

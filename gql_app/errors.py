@@ -49,7 +49,8 @@ class UserFault(GqlAppError):
 
     def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
         super().__init__(message)
-        self.field = ["input", *field.split(".")] if field else None
+        self.field = field.split(".") if field else None
+        """Path of the argument, or in a mutation's input of the field, that is to blame."""
 
 
 class Invalid(UserFault):

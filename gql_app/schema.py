@@ -16,6 +16,7 @@ from gql_app.accounts.graphql import (
 )
 from gql_app.api.connections import LARGEST_PAGE
 from gql_app.api.context import Info
+from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
 from gql_app.audit.graphql import AuditQueries, AuditSubscriptions
 from gql_app.deliveries.graphql import DeliveryMutations, DeliveryQueries, DeliverySubscriptions
@@ -35,6 +36,8 @@ Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {
 class NodeQueries:
     @strawberry.field(description="Anything by its id; null for what does not exist or is not yours to see.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        if decode_id(id) is None:
+            raise Invalid("That is not an id.", field="id")
         return next(iter(await find_nodes(info.context, [id])))
 
     @strawberry.field(description="The same for several, in their order.")

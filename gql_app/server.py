@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -66,9 +66,10 @@ def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level
     )
 
 
-def serve(config: uvicorn.Config) -> None:
-    """Serve until SIGINT or SIGTERM."""
+def serve(config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; ``announce`` is called when the address is ours."""
     listener = config.bind_socket()
+    announce()
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     if config.workers > 1:

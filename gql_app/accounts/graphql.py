@@ -22,7 +22,7 @@ from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
-from gql_app.errors import BadCredentials, Forbidden
+from gql_app.errors import BadCredentials
 from gql_app.viewer import Role, Viewer
 
 strawberry.enum(Role)
@@ -119,8 +119,7 @@ class AccountQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[User]:
-        if not info.context.require_viewer().is_admin:
-            raise Forbidden
+        info.context.require_role(Role.ADMIN)
         return await info.context.read(_page_of_users, PageArgs(first, after, last, before))
 
 
@@ -283,7 +282,7 @@ class AccountMutations:
         )
         return ChangePasswordPayload(user=User.of(user), session=Session.of(session))
 
-    @strawberry.mutation
+    @strawberry.mutation(description="What is left out stays; a phone number of null is removed, and no SMS are sent.")
     @faults_as(UpdateProfilePayload)
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
         viewer = info.context.require_viewer()
@@ -297,7 +296,7 @@ class AccountMutations:
     @strawberry.mutation(description="For admins. The user's open subscriptions end.")
     @faults_as(SetRolePayload)
     async def set_role(self, info: Info, input: SetRoleInput) -> SetRolePayload:
-        viewer = info.context.require_viewer()
+        viewer = info.context.require_role(Role.ADMIN)
         user_id = id_of("User", input.user_id, field="userId")
         user = await info.context.write(service.set_role, viewer, user_id, input.role)
         return SetRolePayload(user=User.of(user))

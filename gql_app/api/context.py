@@ -14,9 +14,9 @@ from gql_app.changes.log import parse_cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.db import Database
-from gql_app.errors import Unauthenticated
+from gql_app.errors import Forbidden, Unauthenticated
 from gql_app.settings import Settings
-from gql_app.viewer import Viewer
+from gql_app.viewer import Role, Viewer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +52,7 @@ class Context:
     settings: Settings
     resources: Mapping[type, object]
     viewer: Viewer | None = None
+    token_is_dead: bool = False
     arrived_at: int = 0
     client: str = ""
     last_event_id: str | None = None
@@ -68,8 +69,15 @@ class Context:
     def require_viewer(self) -> Viewer:
         """Raises Unauthenticated."""
         if self.viewer is None:
-            raise Unauthenticated
+            raise Unauthenticated("Your session has ended; sign in again." if self.token_is_dead else None)
         return self.viewer
+
+    def require_role(self, *roles: Role) -> Viewer:
+        """An admin may do what any role may. Raises Unauthenticated or Forbidden."""
+        viewer = self.require_viewer()
+        if viewer.role not in (*roles, Role.ADMIN):
+            raise Forbidden
+        return viewer
 
     async def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.db.read(work, *args, **kwargs)

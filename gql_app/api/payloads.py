@@ -22,7 +22,7 @@ class UserError:
 
     @classmethod
     def of(cls, fault: UserFault) -> "UserError":
-        return cls(code=fault.code, message=fault.message, field=fault.field)
+        return cls(code=fault.code, message=fault.message, field=["input", *fault.field] if fault.field else None)
 
 
 def faults_as(payload: Callable[..., T]) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+from functools import partial
 from typing import Any
 
 from gql_app import demo, server
@@ -25,20 +26,22 @@ def add_to(commands: Any) -> None:
 def run_serve(args: argparse.Namespace) -> int:
     settings = Settings.from_environment(demo=args.demo, inline_worker=not args.no_deliveries)
     asyncio.run(_prepare(settings))
-    host = "localhost" if args.host in ("127.0.0.1", "0.0.0.0", "::") else args.host  # noqa: S104
-    print(
-        f"gql_app is at http://{host}:{args.port}/ and GraphiQL at http://{host}:{args.port}/graphql",
-        flush=True,
-    )
-    if settings.demo:
-        print(demo.who_can_sign_in(), flush=True)
     if args.workers > 1:
         settings.hand_down()
         app: Any = "gql_app.app:create_app"
     else:
         app = create_app(settings)
-    server.serve(server.configuration(app, host=args.host, port=args.port, workers=args.workers))
+    config = server.configuration(app, host=args.host, port=args.port, workers=args.workers)
+    server.serve(config, partial(_announce, args, settings))
     return 0
+
+
+def _announce(args: argparse.Namespace, settings: Settings) -> None:
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    url = f"http://{'127.0.0.1' if args.host == '0.0.0.0' else host}:{args.port}"  # noqa: S104
+    print(f"gql_app is at {url}/ and GraphiQL at {url}/graphql", flush=True)
+    if settings.demo:
+        print(demo.who_can_sign_in(), flush=True)
 
 
 async def _prepare(settings: Settings) -> None:

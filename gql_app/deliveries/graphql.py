@@ -17,10 +17,20 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.deliveries import models, service
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
-from gql_app.viewer import Viewer
+from gql_app.viewer import Role, Viewer
 
-for _enum in (Channel, DeliveryState, AttemptOutcome):
-    strawberry.enum(_enum)
+strawberry.enum(Channel, description="How a message travels.")
+strawberry.enum(
+    DeliveryState,
+    description="PENDING: owed. SENDING: a worker has it. SENT: the provider (or the development mailbox) took it. "
+    "DELIVERED, UNDELIVERED: the provider says that it arrived, or did not. UNKNOWN: it is not clear whether the "
+    "provider took it; that is looked up. DEAD: given up; an admin can retry it.",
+)
+strawberry.enum(
+    AttemptOutcome,
+    description="SENT: accepted. TRANSIENT: refused, worth another attempt. PERMANENT: refused for good. REFUSED: our "
+    "own credentials were refused. UNKNOWN: may or may not have been accepted.",
+)
 
 
 @strawberry.type(description="One attempt to send a message; without an outcome while it runs.")
@@ -139,7 +149,7 @@ class DeliveryMutations:
     @strawberry.mutation(description="Send a message again that is DEAD or UNDELIVERED. For admins.")
     @faults_as(RetryDeliveryPayload)
     async def retry_delivery(self, info: Info, input: RetryDeliveryInput) -> RetryDeliveryPayload:
-        viewer = info.context.require_viewer()
+        viewer = info.context.require_role(Role.ADMIN)
         row = await info.context.write(service.retry, viewer, id_of("Delivery", input.id))
         return RetryDeliveryPayload(delivery=Delivery.of(row))
 

@@ -22,7 +22,7 @@ from gql_app.changes.topics import Topic
 from gql_app.errors import NotFound
 from gql_app.fuel_requests import models, service
 from gql_app.fuel_requests.models import FuelRequestStatus
-from gql_app.viewer import Viewer
+from gql_app.viewer import Role, Viewer
 
 strawberry.enum(FuelRequestStatus)
 
@@ -120,7 +120,9 @@ def _page(
 
 @strawberry.type
 class FuelRequestQueries:
-    @strawberry.field(description="Null for one that does not exist or is not yours to see.")
+    @strawberry.field(
+        description="Null for one that does not exist or is not yours to see; what is no such id is INVALID."
+    )
     async def fuel_request(self, info: Info, id: strawberry.ID) -> FuelRequest | None:
         viewer = info.context.require_viewer()
         public_id = id_of("FuelRequest", id)
@@ -180,7 +182,7 @@ class FuelRequestMutations:
     @strawberry.mutation(description="Approve or reject, once: the second decision gets CONFLICT. For approvers.")
     @faults_as(DecideFuelRequestPayload)
     async def decide_fuel_request(self, info: Info, input: DecideFuelRequestInput) -> DecideFuelRequestPayload:
-        viewer = info.context.require_viewer()
+        viewer = info.context.require_role(Role.APPROVER)
         request_id = id_of("FuelRequest", input.id)
         request = await info.context.write(service.decide, viewer, request_id, input.status, input.note)
         return DecideFuelRequestPayload(fuel_request=FuelRequest.of(request))

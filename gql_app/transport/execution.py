@@ -92,7 +92,7 @@ class Engine:
         found = create_source_event_stream(executor)
         stream: Any = await found if executor.is_awaitable(found) else found
         if isinstance(stream, ExecutionResult):
-            return answer(stream, request_error=True)
+            return refusal(stream.errors or [])
         return Subscription(executor, stream, context)
 
 

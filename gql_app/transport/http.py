@@ -182,7 +182,9 @@ def _answered(answer: Answer, kind: str) -> Response:
     """GraphQL over HTTP, section 6.4: with its own media type a request error is a 400, with plain JSON a 200."""
     if kind in FRAMINGS:
         framing = FRAMINGS[kind]
-        return Response(framing.frame(answer) + framing.end, headers={"Content-Type": framing.content_type})
+        return Response(
+            framing.begin + framing.frame(answer) + framing.end, headers={"Content-Type": framing.content_type}
+        )
     status = 400 if answer.request_error and kind == GRAPHQL_JSON else 200
     return _json(answer, status, kind)
 

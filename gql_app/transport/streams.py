@@ -15,6 +15,7 @@ class Framing(Protocol):
     """How answers become bytes of a response that goes on."""
 
     content_type: str
+    begin: bytes
     heartbeat: bytes
     end: bytes
 
@@ -23,6 +24,7 @@ class Framing(Protocol):
 
 class ServerSentEvents:
     content_type = "text/event-stream; charset=utf-8"
+    begin = b""
     heartbeat = b":\n\n"
     end = b"event: complete\ndata:\n\n"
 
@@ -33,18 +35,21 @@ class ServerSentEvents:
 
 class Multipart:
     content_type = 'multipart/mixed; boundary="graphql"; subscriptionSpec="1.0"'
-    heartbeat = b"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{}\r\n"
-    end = b"\r\n--graphql--\r\n"
+    # A client takes a part when it sees the delimiter behind it: each part is sent with that one.
+    begin = b"\r\n--graphql"
+    heartbeat = b"\r\nContent-Type: application/json\r\n\r\n{}\r\n--graphql"
+    end = b"--\r\n"
 
     def frame(self, answer: Answer) -> bytes:
         body = answer.body if answer.request_error else f'{{"payload":{answer.body}}}'
-        return f"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{body}\r\n".encode()
+        return f"\r\nContent-Type: application/json\r\n\r\n{body}\r\n--graphql".encode()
 
 
 async def frames(
     subscription: Subscription | Answer, framing: Framing, stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
     """The bytes of the response, until the subscription ends or the process stops."""
+    yield framing.begin
     if isinstance(subscription, Answer):
         yield framing.frame(subscription)
         yield framing.end

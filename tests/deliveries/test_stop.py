@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gql_app.deliveries.models import Channel, DeliveryState
-from gql_app.deliveries.sms import TwilioSender.concurrency
+from gql_app.deliveries.sms import CONCURRENCY
 from gql_app.deliveries.worker import DRAIN_SECONDS
 from gql_app.settings import Settings
 from tests.deliveries.conftest import BRIEF, delivering
@@ -46,18 +46,18 @@ async def test_a_full_load_in_the_air_is_finished_and_the_rest_is_not_begun(
 ) -> None:
     twilio.delay = 0.5
     async with delivering(outside, deliver=False) as (app, room):
-        await room.owe_many(TwilioSender.concurrency * 3)
+        await room.owe_many(CONCURRENCY * 3)
         async with app.workers.running():
             await room.until(lambda: sent(room))
             twilio.delay = 1.0
             before = len(twilio.attempts)
         attempts = await room.all_attempts()
         assert all(attempt.finished_at is not None for attempt in attempts)
-        assert len(twilio.messages) == len(attempts) <= before + TwilioSender.concurrency
+        assert len(twilio.messages) == len(attempts) <= before + CONCURRENCY
         assert {row.state for row in await room.deliveries()} <= {SENT, DeliveryState.PENDING}
         async with app.workers.running():
             await room.all_reached(SENT)
-        assert sorted(m.body for m in twilio.messages) == sorted(f"text {n + 1}" for n in range(TwilioSender.concurrency * 3))
+        assert sorted(m.body for m in twilio.messages) == sorted(f"text {n + 1}" for n in range(CONCURRENCY * 3))
 
 
 async def sent(room: Room) -> bool | None:
