@@ -27,7 +27,7 @@ LAYERS = (
     {"deliveries"},
     {"accounts"},
     {"fuel_requests", "projects", "audit", "mailbox", "demo"},
-    {"schema", "transport", "pages", "ops", "migrations", "server"},
+    {"reconcile", "schema", "transport", "pages", "ops", "migrations", "server"},
     {"app"},
     {"commands"},
     {"__main__"},

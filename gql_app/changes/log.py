@@ -1,5 +1,6 @@
 """Reading the change log: where it begins and ends, a page of it, and cursors."""
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -57,18 +58,18 @@ def page(
     return [ChangeEvent.of(row) for row in session.execute(query)]
 
 
-def prune(session: Session, before: datetime) -> int:
-    """Forget the events that occurred before this moment; returns how many."""
-    last = session.scalar(select(func.max(ChangeRecord.position)).where(ChangeRecord.occurred_at < before))
-    if last is None:
+def prune(session: Session, before: datetime, limit: int = 10_000) -> int:
+    """Forget up to ``limit`` events that occurred before this moment, the oldest first; returns how many."""
+    oldest = select(ChangeRecord.position, ChangeRecord.occurred_at).order_by(ChangeRecord.position).limit(limit)
+    found = session.execute(oldest).all()
+    # Moments may be out of order by a little; what stays in front of a later one stays.
+    positions = [position for position, _ in itertools.takewhile(lambda row: row[1] < before, found)]
+    if not positions:
         return 0
-    count = session.scalar(select(func.count()).where(ChangeRecord.position <= last)) or 0
-    session.execute(delete(ChangeRecord).where(ChangeRecord.position <= last))
-    if floor(session) < last:
-        changed = session.execute(update(ChangeLogState).values(pruned_through=last))
-        if changed.rowcount == 0:  # type: ignore[attr-defined]
-            session.add(ChangeLogState(id=1, pruned_through=last))
-    return count
+    session.execute(delete(ChangeRecord).where(ChangeRecord.position <= positions[-1]))
+    if not session.execute(update(ChangeLogState).values(pruned_through=positions[-1])).rowcount:  # type: ignore[attr-defined]
+        session.add(ChangeLogState(id=1, pruned_through=positions[-1]))
+    return len(positions)
 
 
 def window(

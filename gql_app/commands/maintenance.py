@@ -1,4 +1,4 @@
-"""`migrate`, `schema`, `prune`."""
+"""`migrate`, `schema`, `prune`, `check`."""
 
 import argparse
 import asyncio
@@ -10,7 +10,10 @@ from typing import Any
 from gql_app import migrations
 from gql_app.app import App
 from gql_app.changes import log
+from gql_app.changes.sequencer import move
 from gql_app.db import Database
+from gql_app.deliveries import queue
+from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
 
@@ -21,9 +24,12 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("schema", help="print the GraphQL schema")
     parser.add_argument("--check", metavar="FILE", nargs="?", const="schema.graphql", help="compare it with a file")
     parser.set_defaults(run=run_schema)
-    parser = commands.add_parser("prune", help="forget old events of the change log")
+    parser = commands.add_parser("prune", help="forget old events of the change log and finished messages")
     parser.add_argument("--older-than-days", type=int, required=True, metavar="DAYS")
     parser.set_defaults(run=run_prune)
+    parser = commands.add_parser("check", help="hold the rows, the change log and the deliveries against each other")
+    parser.add_argument("--most", type=int, default=100, help="findings to print (default: 100)")
+    parser.set_defaults(run=run_check)
 
 
 def run_migrate(args: argparse.Namespace) -> int:
@@ -54,11 +60,33 @@ def run_schema(args: argparse.Namespace) -> int:
 def run_prune(args: argparse.Namespace) -> int:
     if args.older_than_days < 1:
         raise SystemExit("Keep at least one day: clients resume from the log.")
-    print(f"{asyncio.run(_prune(timedelta(days=args.older_than_days)))} events forgotten.")
+    print(asyncio.run(_prune(timedelta(days=args.older_than_days))))
     return 0
 
 
-async def _prune(age: timedelta) -> int:
+async def _prune(age: timedelta) -> str:
+    before = datetime.now(UTC) - age
+    app = App(Settings.from_environment())
+    counts = []
+    async with app.running(feed=False, deliver=False):
+        for forget in (log.prune, queue.prune):
+            total = 0
+            while count := await app.db.write(forget, before):  # in bites, so that nobody waits long
+                total += count
+            counts.append(total)
+    return f"{counts[0]} events and {counts[1]} messages forgotten."
+
+
+def run_check(args: argparse.Namespace) -> int:
+    findings = asyncio.run(_check())
+    for finding in findings[: args.most]:
+        print(finding)
+    print(f"{len(findings)} findings: {summary(findings)}" if findings else "All is well.")
+    return 1 if findings else 0
+
+
+async def _check() -> list[Finding]:
     app = App(Settings.from_environment())
     async with app.running(feed=False, deliver=False):
-        return await app.db.write(log.prune, datetime.now(UTC) - age)
+        await move(app.db)
+        return await app.db.read(reconcile)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
@@ -216,15 +216,28 @@ def _entry(result: Result) -> Entry:
 
 
 def next_due(session: Session, channel: Channel) -> datetime | None:
-    """When the next message of this channel becomes due, or its lease ends."""
-    return session.scalar(
-        select(func.min(_deliveries.c.due_at)).where(
-            _deliveries.c.channel == channel, _deliveries.c.due_at.is_not(None)
-        )
-    )
+    """When the next message of this channel that no older one holds back becomes due, or its lease ends."""
+    waiting = (_deliveries.c.channel == channel, _deliveries.c.due_at.is_not(None), ~_older_to_the_same_recipient())
+    return session.scalar(select(_deliveries.c.due_at).where(*waiting).order_by(_deliveries.c.due_at).limit(1))
 
 
 def taken(session: Session, provider_ids: Sequence[str]) -> set[str]:
     """Those of the provider's ids that are known as some attempt's already."""
     query = select(_attempts.c.provider_id).where(_attempts.c.provider_id.in_(provider_ids))
     return set(session.connection().execute(query).scalars())
+
+
+def prune(session: Session, before: datetime, limit: int = 5_000) -> int:
+    """Forget up to ``limit`` messages that were finished before this moment; what is still owed is kept."""
+    old = (
+        select(_deliveries.c.id)
+        .where(_deliveries.c.due_at.is_(None), _deliveries.c.updated_at < before)
+        .order_by(_deliveries.c.id)
+        .limit(limit)
+    )
+    connection = session.connection()
+    ids = list(connection.execute(old).scalars())
+    if ids:
+        connection.execute(delete(_attempts).where(_attempts.c.delivery_id.in_(ids)))
+        connection.execute(delete(_deliveries).where(_deliveries.c.id.in_(ids)))
+    return len(ids)

@@ -30,6 +30,8 @@ from gql_app.deliveries.senders import (
 
 logger = logging.getLogger(__name__)
 
+CLAIM_SECONDS = 2.0
+"""How long a stopping worker waits for a transaction that it is in."""
 DRAIN_SECONDS = 7.0
 """How long a stopping worker waits for what is in the air; the rest is left to its lease."""
 
@@ -213,7 +215,7 @@ class Workers:
             for channel in self.channels:
                 channel.stop()
             # A claim that is being written down is not broken off: its messages would wait for its lease to end.
-            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+            await asyncio.wait(tasks, timeout=CLAIM_SECONDS)
             await asyncio.gather(*(channel.drain() for channel in self.channels), return_exceptions=True)
             for task in tasks:
                 task.cancel()
