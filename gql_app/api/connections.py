@@ -147,14 +147,14 @@ def _decode(cursor: str, order: Order) -> tuple[Any, Any]:
         if not isinstance(unique, int) or isinstance(unique, bool) or not 0 <= unique < 2**63:
             raise ValueError
         return _value(value, order.column.type.python_type), unique
-    except (ValueError, TypeError, binascii.Error, InvalidOperation, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, binascii.Error, InvalidOperation, RecursionError) as error:
         raise Invalid("That is not a cursor of this connection in this order.", field="after") from error
 
 
 def _value(value: object, kind: type) -> object:
     if issubclass(kind, datetime) and isinstance(value, str):
         moment = datetime.fromisoformat(value)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     if kind is Decimal and isinstance(value, str):
         number = Decimal(value)
         if not number.is_finite() or abs(number) > 10**15:

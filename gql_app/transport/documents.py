@@ -77,7 +77,9 @@ class Documents:
             return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), "GRAPHQL_PARSE_FAILED"),))
         errors = validate(self._schema, document, max_errors=10, hide_suggestions=True)
         if errors:
-            return Prepared(None, tuple(_coded(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+            return Prepared(
+                None, tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
+            )
         return Prepared(document)
 
 
@@ -87,6 +89,11 @@ def is_subscription(operation: OperationDefinitionNode) -> bool:
 
 def is_mutation(operation: OperationDefinitionNode) -> bool:
     return operation.operation is OperationType.MUTATION
+
+
+def _of_the_document(error: GraphQLError) -> GraphQLError:
+    """Without what raised it: a literal that a scalar cannot take is the document's fault, not ours."""
+    return GraphQLError(error.message, error.nodes)
 
 
 def _coded(error: GraphQLError, code: str) -> GraphQLError:

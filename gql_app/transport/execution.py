@@ -19,7 +19,7 @@ from gql_app.transport.requests import GraphQLRequest
 logger = logging.getLogger(__name__)
 
 # Values that clients sent stay out of messages: they may be passwords.
-_SENT_VALUE = re.compile(r"(?::\s|\bfound\s|\bgot\s).*", re.S)
+_SENT_VALUE = re.compile(r"(?::\s|\bfound\s|\bgot\s|,\sbut\sencountered\s).*", re.S)
 
 
 @dataclass(frozen=True, slots=True)

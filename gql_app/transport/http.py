@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
 from gql_app.transport.documents import is_mutation, is_subscription
-from gql_app.transport.execution import Answer, Engine, refusal_of, refusal_of_unexpected
+from gql_app.transport.execution import Answer, Engine, Subscription, refusal_of, refusal_of_unexpected
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
 from gql_app.transport.streams import FRAMINGS, frames
 
@@ -87,6 +87,7 @@ class HttpEndpoint:
         context = replace(context, last_event_id=request.headers.get("last-event-id"))
         subscription = await self._engine.subscribe(operation, context)
         return _Stream(
+            subscription,
             frames(subscription, framing, self._stopping),
             headers={
                 "Content-Type": framing.content_type,
@@ -98,6 +99,12 @@ class HttpEndpoint:
 
 class _Stream(StreamingResponse):
     """A response that goes on; a client that does not read it is cut off."""
+
+    def __init__(
+        self, subscription: Subscription | Answer, body: AsyncIterator[bytes], headers: dict[str, str]
+    ) -> None:
+        super().__init__(body, headers=headers)
+        self._subscription = subscription
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: dict[str, object]) -> None:
@@ -112,6 +119,9 @@ class _Stream(StreamingResponse):
         except TimeoutError:
             logger.info("a stream was left unread for %s seconds and is cut off", SEND_TIMEOUT)
         finally:
+            # Here too: a body that was never begun ends without running anything.
+            if isinstance(self._subscription, Subscription):
+                await self._subscription.aclose()
             await self.body_iterator.aclose()  # type: ignore[attr-defined]
 
 

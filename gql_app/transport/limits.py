@@ -38,6 +38,7 @@ class _Weight:
     cost: int = 0
     depth: int = 0
     names: Counter[str] = field(default_factory=Counter)
+    lists: set[str] = field(default_factory=set)
 
 
 class _Scales:
@@ -59,10 +60,16 @@ class _Scales:
         self.pairs += sum(count * count for count in weight.names.values() if count > 1)
         return weight
 
+    def weigh_unused(self) -> None:
+        """Validation compares the fields of fragments also where nothing spreads them."""
+        for name in self._fragments:
+            self._fragment(name)
+
     def _add_field(self, weight: _Weight, node: FieldNode) -> None:
         weight.names[node.alias.value if node.alias else node.name.value] += 1
+        weight.lists.add(node.name.value)
         inner = self.weigh(node.selection_set) if node.selection_set else _Weight()
-        weight.cost += 1 + _entries(node) * inner.cost
+        weight.cost += 1 + _entries(node, inner) * inner.cost
         weight.depth = max(weight.depth, 1 + inner.depth)
 
     def _fragment(self, name: str) -> _Weight:
@@ -88,6 +95,7 @@ def refuse_expensive(document: DocumentNode) -> None:
                 raise GraphQLError(
                     f"The answer could hold {weight.cost} fields; {MAX_COST} is the most. Ask for smaller pages."
                 )
+    scales.weigh_unused()
     if scales.pairs > MAX_PAIRS:
         raise GraphQLError("The document asks for the same field too many times.")
 
@@ -96,15 +104,16 @@ def _merge(weight: _Weight, inner: _Weight) -> None:
     weight.cost += inner.cost
     weight.depth = max(weight.depth, inner.depth)
     weight.names.update(inner.names)
+    weight.lists |= inner.lists
 
 
-def _entries(node: FieldNode) -> int:
+def _entries(node: FieldNode, inner: "_Weight") -> int:
     """How many entries a connection may return; 1 for what is no connection. A variable may hold the largest page."""
     for argument in node.arguments or ():
         if argument.name.value in ("first", "last", "ids"):
             value = argument.value
-            return min(int(value.value), LARGEST_PAGE) if isinstance(value, IntValueNode) else LARGEST_PAGE
-    is_connection = node.selection_set is not None and any(
-        isinstance(s, FieldNode) and s.name.value in ("edges", "nodes") for s in node.selection_set.selections
-    )
+            if not isinstance(value, IntValueNode) or len(value.value) > 3:
+                return LARGEST_PAGE
+            return max(1, min(int(value.value), LARGEST_PAGE))
+    is_connection = bool(inner.lists & {"edges", "nodes"})
     return DEFAULT_PAGE if is_connection else 1

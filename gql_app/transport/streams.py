@@ -49,12 +49,12 @@ async def frames(
     subscription: Subscription | Answer, framing: Framing, stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
     """The bytes of the response, until the subscription ends or the process stops."""
-    yield framing.begin
     if isinstance(subscription, Answer):
-        yield framing.frame(subscription)
+        yield framing.begin + framing.frame(subscription)
         yield framing.end
         return
-    yield framing.heartbeat  # the headers leave at once, and say that events are not missed from here on
+    # The headers leave at once, and say that events are not missed from here on.
+    yield framing.begin + framing.heartbeat
     stop = asyncio.ensure_future(stopping.wait())
     following: asyncio.Future[Answer] | None = None
     try:
@@ -72,11 +72,11 @@ async def frames(
                 yield framing.heartbeat
         yield framing.end
     finally:
+        await subscription.aclose()  # first: a response that is cancelled may be cancelled again at the next await
         tasks: list[asyncio.Future[Any]] = [stop] if following is None else [stop, following]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await subscription.aclose()
 
 
 async def _next(subscription: Subscription) -> Answer:

@@ -153,7 +153,7 @@ class _Socket:
         if not isinstance(operation_id, str) or not operation_id or len(operation_id) > 128:
             raise _Close(4400, "The id must be a text")
         if operation_id in self._operations:
-            raise _Close(4409, f"Subscriber for {operation_id} already exists")
+            raise _Close(4409, "Subscriber for this id already exists")
         if len(self._operations) >= MAX_OPERATIONS:
             raise _Close(4429, "Too many operations")
         # The context's position in the log is taken here, before anything is awaited: what is committed from now on

@@ -1,0 +1,283 @@
+"""Subscriptions over HTTP, read as the clients read them: bytes, line by line and part by part."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gql_app.settings import Settings
+from tests.client import PATIENCE, Client
+from tests.people import People, decide, submit
+from tests.running import Running, serving
+
+SSE = "text/event-stream"
+MULTIPART = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
+WATCH = "subscription ($after: String) { fuelRequestStatusChanged(after: $after) { cursor status fuelRequest { id } } }"
+
+
+class Wire:
+    """The bytes of a response, as they come."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._chunks = response.aiter_raw()
+        self._read = b""
+
+    @property
+    def media_type(self) -> str:
+        return str(self.response.headers["content-type"]).partition(";")[0]
+
+    async def until(self, end: bytes) -> bytes:
+        """What comes up to and with these bytes."""
+        async with asyncio.timeout(PATIENCE):
+            while end not in self._read:
+                self._read += await anext(self._chunks)
+        found, _, self._read = self._read.partition(end)
+        return found + end
+
+    async def rest(self) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in self._chunks:
+                self._read += chunk
+        return self._read
+
+    async def event(self) -> dict[str, str]:
+        """The next server-sent event; comments are passed over."""
+        while True:
+            block = (await self.until(b"\n\n")).decode()
+            assert "\r" not in block
+            lines = [line.partition(":") for line in block.splitlines() if line and not line.startswith(":")]
+            if lines:
+                return {name: value.removeprefix(" ") for name, _, value in lines}
+
+    async def value(self) -> Any:
+        """The value of the only field of the next event."""
+        event = await self.event()
+        assert event["event"] == "next", event
+        (value,) = json.loads(event["data"])["data"].values()
+        return value
+
+    async def part(self) -> Any:
+        """The next part, as Apollo's clients cut them; heartbeats are passed over."""
+        while True:
+            raw = await self.until(b"\r\n--graphql")
+            head, _, body = raw.removesuffix(b"\r\n--graphql").partition(b"\r\n\r\n")
+            if not head.strip():
+                continue
+            assert b"content-type: application/json" in head.lower()
+            found = json.loads(body)
+            if found != {}:
+                return found
+
+
+@contextlib.asynccontextmanager
+async def streaming(
+    client: Client, query: str, accept: str, variables: dict[str, Any] | None = None, **headers: str
+) -> AsyncIterator[Wire]:
+    sent = {**client.headers, "Accept": accept, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    body = {"query": query, "variables": variables or {}}
+    async with (
+        httpx.AsyncClient(timeout=PATIENCE) as http,
+        http.stream("POST", client.url + "/graphql", json=body, headers=sent) as response,
+    ):
+        yield Wire(response)
+
+
+async def no_watch_is_left(server: Running) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while server.app.feed.watches:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_server_sent_events_carry_the_event_and_its_cursor(people: People) -> None:
+    async with streaming(people.ada, WATCH, SSE) as wire:
+        assert wire.response.status_code == 200
+        assert wire.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert wire.response.headers["cache-control"] == "no-store"
+        await wire.until(b":\n\n")
+        request_id = await submit(people.ada)
+        event = await wire.event()
+        assert list(event) == ["event", "id", "data"]
+        assert event["event"] == "next"
+        value = json.loads(event["data"])["data"]["fuelRequestStatusChanged"]
+        assert value == {"cursor": event["id"], "status": "PENDING", "fuelRequest": {"id": request_id}}
+
+
+async def test_line_ends_within_a_value_do_not_break_the_framing(people: People) -> None:
+    query = "subscription { fuelRequestStatusChanged { fuelRequest { note } } }"
+    note = "one\ntwo\r\nthree\rfour\u2028five\n\nevent: complete\ndata:\n\nsix 🤖 --graphql--"
+    async with streaming(people.ada, query, SSE) as events, streaming(people.ada, query, MULTIPART) as parts:
+        await submit(people.ada, note=note)
+        assert (await events.value())["fuelRequest"]["note"] == note
+        assert (await parts.part())["payload"]["data"]["fuelRequestStatusChanged"]["fuelRequest"]["note"] == note
+
+
+async def test_last_event_id_resumes_after_the_event_that_was_seen(people: People) -> None:
+    async with streaming(people.ada, WATCH, SSE) as wire:
+        first = await submit(people.ada)
+        seen = await wire.event()
+    second, third = await submit(people.ada), await submit(people.ada)
+    async with streaming(people.ada, WATCH, SSE, Last_Event_ID=seen["id"]) as wire:
+        fourth = await submit(people.ada)
+        assert [(await wire.value())["fuelRequest"]["id"] for _ in range(3)] == [second, third, fourth]
+    async with streaming(people.ada, WATCH, SSE, {"after": "0"}, Last_Event_ID=seen["id"]) as wire:
+        assert (await wire.value())["fuelRequest"]["id"] == first  # what the document says comes first
+
+
+async def test_what_commits_after_the_headers_came_is_in_the_stream(people: People) -> None:
+    for _ in range(5):
+        async with streaming(people.ada, WATCH, SSE) as wire:
+            request_id = await submit(people.ada)
+            assert (await wire.value())["fuelRequest"]["id"] == request_id
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "code"),
+    [
+        ("subscription {", {}, "GRAPHQL_PARSE_FAILED"),
+        ("subscription { nothing }", {}, "GRAPHQL_VALIDATION_FAILED"),
+        (WATCH, {"after": "nonsense"}, "INVALID"),
+        (WATCH, {"after": [1]}, "BAD_USER_INPUT"),
+        (WATCH, {"after": "9" * 18}, "INVALID"),
+        ('subscription { fuelRequestStatusChanged(id: "x") { status } }', {}, "INVALID"),
+    ],
+)
+@pytest.mark.parametrize("accept", [SSE, MULTIPART])
+async def test_an_error_comes_as_the_last_event(
+    people: People, server: Running, query: str, variables: dict[str, Any], code: str, accept: str
+) -> None:
+    async with streaming(people.ada, query, accept, variables) as wire:
+        assert wire.response.status_code == 200
+        if accept == SSE:
+            event = await wire.event()
+            assert event["event"] == "next"
+            found = json.loads(event["data"])
+            assert await wire.rest() == b"event: complete\ndata:\n\n"
+        else:
+            found = await wire.part()
+            assert await wire.rest() == b"--\r\n"
+    assert [error["extensions"]["code"] for error in found["errors"]] == [code]
+    await no_watch_is_left(server)
+
+
+@pytest.mark.parametrize("last_event_id", ["nonsense", "-1", "9" * 18, "9" * 5_000, ""])
+async def test_a_last_event_id_from_elsewhere_is_told_so(people: People, last_event_id: str) -> None:
+    async with streaming(people.ada, WATCH, SSE, Last_Event_ID=last_event_id) as wire:
+        event = await wire.event()
+        assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "INVALID"
+        assert (await wire.event())["event"] == "complete"
+
+
+async def test_who_is_not_signed_in_gets_no_stream(anybody: Client, server: Running) -> None:
+    async with streaming(anybody, WATCH, SSE) as wire:
+        event = await wire.event()
+        assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert await wire.rest() == b"event: complete\ndata:\n\n"
+    await no_watch_is_left(server)
+
+
+async def test_multipart_is_framed_as_apollos_clients_cut_it(people: People) -> None:
+    async with streaming(people.ada, WATCH, f"{MULTIPART},{'application/json'}") as wire:
+        assert wire.response.headers["content-type"] == 'multipart/mixed; boundary="graphql"; subscriptionSpec="1.0"'
+        heartbeat = b"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{}\r\n"
+        assert await wire.until(heartbeat) == heartbeat
+        request_id = await submit(people.ada)
+        begin = b'--graphql\r\nContent-Type: application/json\r\n\r\n{"payload":'
+        assert await wire.until(begin) == begin
+        end = b"}\r\n--graphql"  # they take a part for whole when the next boundary is there: it comes with the part
+        payload = json.loads((await wire.until(end)).removesuffix(end))
+        assert payload["data"]["fuelRequestStatusChanged"]["fuelRequest"]["id"] == request_id
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        f"application/json, {SSE}",
+        f"{SSE}, application/json",
+        f"{SSE}, application/json;q=0.1",
+        f"application/graphql-response+json, application/json, {SSE}, multipart/mixed",
+        f"{MULTIPART},application/graphql-response+json,application/json;q=0.9",
+        f"{SSE}, */*",
+    ],
+)
+async def test_a_query_is_answered_in_json_by_all_clients_that_take_it(people: People, accept: str) -> None:
+    async with streaming(people.ada, "{ viewer { username } }", accept) as wire:
+        assert wire.media_type in ("application/json", "application/graphql-response+json")
+        assert json.loads(await wire.rest()) == {"data": {"viewer": {"username": "ada"}}}
+
+
+async def test_a_query_is_an_event_stream_for_clients_that_take_nothing_else(people: People) -> None:
+    async with streaming(people.ada, "{ viewer { username } }", SSE) as wire:
+        assert wire.media_type == SSE
+        assert await wire.value() == {"username": "ada"}
+        assert await wire.rest() == b"event: complete\ndata:\n\n"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "*/*", "application/graphql-response+json"])
+async def test_a_subscription_without_a_streaming_media_type_is_406(
+    people: People, server: Running, accept: str
+) -> None:
+    async with streaming(people.ada, WATCH, accept) as wire:
+        assert wire.response.status_code == 406
+        assert json.loads(await wire.rest())["errors"][0]["extensions"]["code"] == "INVALID"
+    assert server.app.feed.watches == 0
+
+
+@pytest.mark.parametrize(("accept", "end"), [(SSE, b"event: complete\ndata:\n\n"), (MULTIPART, b"\r\n--graphql--\r\n")])
+async def test_streams_end_when_the_server_stops(settings: Settings, accept: str, end: bytes) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(settings))
+        people = await People.sign_in(server)
+        async with streaming(people.ada, WATCH, accept) as wire:
+            await wire.until(b"\n")
+            async with asyncio.timeout(PATIENCE):
+                stopped = asyncio.create_task(stack.aclose())
+                assert (await wire.rest()).endswith(end)
+                await stopped
+
+
+async def test_a_stream_ends_with_the_session(people: People, server: Running) -> None:
+    async with streaming(people.ada, WATCH, SSE) as wire:
+        await people.ada.data("mutation { logOut { errors { code } } }")
+        event = await wire.event()
+        assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert await wire.rest() == b"event: complete\ndata:\n\n"
+    await no_watch_is_left(server)
+
+
+@pytest.mark.parametrize("accept", [SSE, MULTIPART])
+async def test_a_client_that_disconnects_frees_its_watch(people: People, server: Running, accept: str) -> None:
+    async with streaming(people.ada, WATCH, accept) as wire:
+        await wire.until(b"\n")
+        assert server.app.feed.watches == 1
+    await no_watch_is_left(server)
+
+
+async def test_a_client_that_disconnects_at_once_frees_its_watch(people: People, server: Running) -> None:
+    port = int(server.url.rpartition(":")[2])
+    body = json.dumps({"query": WATCH}).encode()
+    head = (
+        f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: {SSE}\r\n"
+        f"Authorization: {people.ada.headers['Authorization']}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    for turns in range(60):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head + body)
+        for _ in range(turns):  # so that it goes at another moment each time
+            await asyncio.sleep(0)
+        writer.transport.abort()
+    await submit(people.ada)
+    await no_watch_is_left(server)
+
+
+async def test_two_streams_of_one_person_both_get_every_event(people: People) -> None:
+    async with streaming(people.grace, WATCH, SSE) as one, streaming(people.grace, WATCH, MULTIPART) as other:
+        request_id = await submit(people.ada)
+        await decide(people.grace, request_id)
+        assert [(await one.value())["status"] for _ in range(2)] == ["PENDING", "APPROVED"]
+        payloads = [(await other.part())["payload"]["data"] for _ in range(2)]
+        assert [each["fuelRequestStatusChanged"]["status"] for each in payloads] == ["PENDING", "APPROVED"]

@@ -1,0 +1,54 @@
+"""Our transports over a schema of the test's own, behind a real socket."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import strawberry
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from gql_app.api.context import Context
+from gql_app.app import App
+from gql_app.transport.execution import Engine
+from gql_app.transport.http import HttpEndpoint
+from gql_app.transport.websocket import WebSocketEndpoint
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to pytest."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving_schema(schema: strawberry.Schema, app: App) -> AsyncIterator[str]:
+    """Serve the schema to anybody; yields the address."""
+
+    async def make_context(authorization: str | None, client: str) -> Context:
+        return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, client=client)
+
+    engine = Engine(schema._schema)
+    routes = [
+        Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event())),
+        WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context)),
+    ]
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off"))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        if task.done():
+            task.result()
+            raise RuntimeError("the server did not start")
+        await asyncio.sleep(0)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
