@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import PremiumUser, User
 from gql_app.app import App
+from gql_app.changes import log
 from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeRecord
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
@@ -68,6 +69,12 @@ async def logged(db: Database, entity_type: str | None = None, after: int = 0) -
     """The events of the change log, in order."""
     await move(db)
     return await db.read(_log, after, entity_type)
+
+
+async def head_of(db: Database) -> int:
+    """Where the log ends, with all that has been committed in it."""
+    await move(db)
+    return await db.read(log.head)
 
 
 async def caught_up(app: App) -> int:

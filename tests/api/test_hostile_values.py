@@ -24,12 +24,12 @@ from graphql import (
 )
 
 from gql_app.api.ids import encode_id
-from gql_app.changes import log
 from gql_app.schema import schema
 from gql_app.settings import Settings
 from tests.client import PATIENCE, Client
 from tests.people import PASSWORD, People, decide, submit
 from tests.running import Running, serving
+from tests.things import head_of
 
 SCHEMA = schema._schema
 
@@ -194,12 +194,12 @@ async def test_no_value_breaks_a_mutation_and_what_fails_changes_nothing(
 ) -> None:
     broken, written = [], []
     for value in [*values, None]:
-        before = await server.app.db.read(log.head)
+        before = await head_of(server.app.db)
         answer = await raw(people.root, query, {"v": put(path, others, value, is_list)})
         codes = complaints(answer)
         if "INTERNAL" in codes:
             broken.append(repr(value)[:60])
-        if codes and await server.app.db.read(log.head) != before:
+        if codes and await head_of(server.app.db) != before:
             written.append(repr(value)[:60])
     assert broken == []
     assert written == []
@@ -266,7 +266,7 @@ async def test_what_one_may_not_do_changes_nothing(people: People, server: Runni
     request_id = await submit(people.ada)
     user_id = (await people.ada.data("{ viewer { id } }"))["id"]
     unknown = encode_id("Delivery", UUID(int=7))
-    before = await server.app.db.read(log.head)
+    before = await head_of(server.app.db)
     decide_it = "mutation ($id: ID!) { decideFuelRequest(input: {id: $id, status: APPROVED}) { errors { code } } }"
     set_role = "mutation ($id: ID!) { setRole(input: {userId: $id, role: ADMIN}) { errors { code } } }"
     retry = "mutation ($id: ID!) { retryDelivery(input: {id: $id}) { errors { code } } }"
@@ -276,17 +276,17 @@ async def test_what_one_may_not_do_changes_nothing(people: People, server: Runni
     assert complaints(await people.root.send(retry, id=unknown)) == ["NOT_FOUND"]
     assert complaints(await people.root.send(decide_it, id=user_id)) == ["INVALID"]
     assert complaints(await people.root.send(set_role, id=request_id)) == ["INVALID"]
-    assert await server.app.db.read(log.head) == before
+    assert await head_of(server.app.db) == before
 
 
 async def test_litres_are_more_than_nothing_and_have_two_decimals(people: People, server: Running) -> None:
     submit_it = (
         "mutation ($l: Decimal!) { submitFuelRequest(input: {litres: $l}) { fuelRequest { litres } errors { code } } }"
     )
-    before = await server.app.db.read(log.head)
+    before = await head_of(server.app.db)
     for wrong in ("0", "-1", "0.001", "1.234", "NaN", "Infinity", "1e999999", "1e-999999", "1000000.01"):
         assert len(complaints(await people.ada.send(submit_it, l=wrong))) == 1, wrong
-    assert await server.app.db.read(log.head) == before
+    assert await head_of(server.app.db) == before
     for right, shown in (
         ("0.01", "0.01"),
         ("1000000", "1000000.00"),

@@ -20,7 +20,7 @@ DELIVERIES = "query ($n: Int!) { deliveries(first: $n) { nodes { id attempts { n
 NODES = (
     f"query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ id ... on FuelRequest {{ requester {USER} decidedBy {USER} }} }} }}"
 )
-RUNS = 3
+RUNS = 10
 """The least of them counts: the feed and the workers may have had something to look up meanwhile."""
 
 
@@ -37,7 +37,8 @@ def statements(server: Running) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
+        # The sequencer of PostgreSQL looks into its outbox all the time.
+        if not statement.startswith(("BEGIN", "PRAGMA")) and "change_outbox" not in statement:
             seen.append(statement)
 
     engine = server.app.db.engine.sync_engine

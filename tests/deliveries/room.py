@@ -12,6 +12,7 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.models import ChangeRecord
+from gql_app.changes.sequencer import move
 from gql_app.db import Database, WriteSession
 from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.senders import Outgoing
@@ -134,6 +135,7 @@ class Room:
     async def states_in_log(self, delivery_id: int) -> list[tuple[str | None, str | None]]:
         """Old and new state of each change that the log holds of this message."""
         public_id = (await self.delivery(delivery_id)).public_id
+        await move(self.db)
         query = select(ChangeRecord).where(ChangeRecord.entity_id == public_id, ChangeRecord.attribute == "state")
         rows = await self.db.read(lambda session: session.scalars(query.order_by(ChangeRecord.position)).all())
         return [(row.old_value, row.new_value) for row in rows]

@@ -11,6 +11,7 @@ from sqlalchemy import event, insert
 from sqlalchemy.orm import Session
 
 from gql_app.changes.models import ChangeRecord
+from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
@@ -349,6 +350,7 @@ async def test_a_state_is_in_the_log_as_soon_as_it_is_in_the_row(room: Room) -> 
     await finish(room, result(held))
     assert await room.states_in_log(delivery_id) == [(None, "PENDING"), ("PENDING", "SENT")]
     row = await room.delivery(delivery_id)
+    await move(room.db)
     last = max(await rows_of(room.db, ChangeRecord), key=lambda each: each.position)
     assert (last.entity_type, last.entity_id, last.owner_id) == ("Delivery", row.public_id, row.recipient_id)
 
