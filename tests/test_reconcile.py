@@ -57,8 +57,8 @@ BREAKS = {
     "not owed": "DELETE FROM deliveries WHERE rule = 'fuel_requests.rules.tell_requester'",
     "owed twice": "INSERT INTO deliveries (public_id, version, channel, state, recipient_id, recipient, body, rule,"
     " change_set, cause_id, due_at, attempt_count, failure_count, created_at, updated_at)"
-    " SELECT change_set, 1, channel, state, recipient_id, recipient, body, rule, change_set, cause_id, due_at, 0, 0, created_at, updated_at"
-    " FROM deliveries WHERE channel = 'SMS'",
+    " SELECT change_set, 1, channel, state, recipient_id, recipient, body, rule,"
+    " change_set, cause_id, due_at, 0, 0, created_at, updated_at FROM deliveries WHERE channel = 'SMS'",
 }
 
 

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from gql_app.changes.tasks import stop_task
 from gql_app.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,7 @@ class ReconnectingBackend(BroadcastBackend):
 
     async def disconnect(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await stop_task(self._task)
 
     async def next_published(self) -> Event:
         return await self._events.get()
@@ -71,7 +70,7 @@ class ReconnectingBackend(BroadcastBackend):
         """Takes effect at the next connection at the latest."""
         self._channels.add(channel)
         if self.connected:
-            await self._listen_to(channel)
+            await self._begin(channel)
 
     async def unsubscribe(self, channel: str) -> None:
         self._channels.discard(channel)
@@ -79,6 +78,10 @@ class ReconnectingBackend(BroadcastBackend):
     def _heard(self, channel: str, message: str) -> None:
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(Event(channel, message))
+
+    async def _begin(self, channel: str) -> None:
+        await self._listen_to(channel)
+        self._heard(channel, AWAY)
 
     async def _keep_up(self) -> None:
         pause = 0.1
@@ -88,9 +91,7 @@ class ReconnectingBackend(BroadcastBackend):
                 self.connected = True  # from here on `subscribe` listens by itself
                 pause = 0.1
                 for channel in tuple(self._channels):
-                    await self._listen_to(channel)
-                for channel in self._channels:
-                    self._heard(channel, AWAY)
+                    await self._begin(channel)
                 await self._wait_until_lost()
             except Exception as error:
                 losses.inc()
@@ -137,6 +138,8 @@ class RedisBackend(ReconnectingBackend):
         await self._publisher.publish(channel, message)
 
     async def _open(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self._publisher.ping()
         self._pubsub = self._listener.pubsub()
 
     async def _listen_to(self, channel: str) -> None:
@@ -165,7 +168,8 @@ class RedisBackend(ReconnectingBackend):
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
             with contextlib.suppress(Exception):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+                async with asyncio.timeout(1):
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
 class PostgresBackend(ReconnectingBackend):

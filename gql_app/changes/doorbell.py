@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from broadcaster import Broadcast
 
+from gql_app.changes.tasks import stop_task
+
 logger = logging.getLogger(__name__)
 
 CHANNEL = "gql_app.changes"
@@ -73,7 +75,7 @@ class Doorbell:
             await stack.enter_async_context(self._broadcast)
             for work in (self._tell_others(), self._hear_others()):
                 task = asyncio.create_task(work)
-                stack.push_async_callback(_stop, task)
+                stack.push_async_callback(stop_task, task)
             yield
 
     async def _tell_others(self) -> None:
@@ -96,9 +98,3 @@ class Doorbell:
             except Exception as error:
                 logger.warning("the broadcaster was lost (%r); polling until it is back", error)
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311  (jitter, not a secret)
-
-
-async def _stop(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from gql_app.changes import log
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.models import ChangeEvent
+from gql_app.changes.tasks import stop_task
 from gql_app.changes.topics import Scope, Topic, any_of
 from gql_app.db import Database
 from gql_app.errors import CursorExpired, GqlAppError, Invalid, Unauthenticated
@@ -201,9 +202,7 @@ class Feed:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await stop_task(task)
 
     def watch(self, topics: Iterable[Topic], scope: Scope, *, after: int, lifetime: Lifetime | None = None) -> Watch:
         """Watch for what comes after this position (`Feed.position`: from now on)."""

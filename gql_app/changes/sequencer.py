@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.models import ChangeEvent, ChangeOutbox
+from gql_app.changes.tasks import stop_task
 from gql_app.db import Database
 
 logger = logging.getLogger(__name__)
@@ -68,9 +69,7 @@ class Sequencer:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await stop_task(task)
             with contextlib.suppress(SQLAlchemyError, OSError):
                 await move(self._db)
 
