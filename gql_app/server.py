@@ -75,4 +75,7 @@ def serve(config: uvicorn.Config, announce: Callable[[], None]) -> None:
     if config.workers > 1:
         Multiprocess(config, sockets=[listener]).run()
     else:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn raises the signal once more when it has stopped; to have stopped as asked is no failure.
+            signal.signal(number, lambda *_: None)
         uvicorn.Server(config).run(sockets=[listener])
