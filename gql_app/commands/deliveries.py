@@ -12,6 +12,7 @@ from gql_app.api.ids import encode_id, id_of
 from gql_app.app import App
 from gql_app.deliveries import service
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
+from gql_app.errors import Invalid
 from gql_app.settings import Settings
 
 
@@ -56,7 +57,7 @@ def _latest(session: Session, state: str | None, channel: str | None, limit: int
 
 def run_retry(args: argparse.Namespace) -> int:
     if not args.ids and not args.dead:
-        raise SystemExit("Say which: ids from `deliveries list`, or --dead.")
+        raise Invalid("Say which: ids from `deliveries list`, or --dead.")
     return asyncio.run(_retry(args))
 
 

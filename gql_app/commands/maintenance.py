@@ -13,9 +13,13 @@ from gql_app.changes import log
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.deliveries import queue
+from gql_app.errors import Invalid
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
+
+
+LONGEST_DAYS = 36_500
 
 
 def add_to(commands: Any) -> None:
@@ -58,8 +62,8 @@ def run_schema(args: argparse.Namespace) -> int:
 
 
 def run_prune(args: argparse.Namespace) -> int:
-    if args.older_than_days < 1:
-        raise SystemExit("Keep at least one day: clients resume from the log.")
+    if not 1 <= args.older_than_days <= LONGEST_DAYS:
+        raise Invalid(f"Keep 1 to {LONGEST_DAYS} days: clients resume from the log.")
     print(asyncio.run(_prune(timedelta(days=args.older_than_days))))
     return 0
 

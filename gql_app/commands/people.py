@@ -9,6 +9,7 @@ from typing import Any
 from gql_app.accounts import service
 from gql_app.accounts.service import NewUser
 from gql_app.app import App
+from gql_app.errors import Invalid
 from gql_app.settings import Settings
 from gql_app.viewer import Role
 
@@ -34,7 +35,7 @@ def _password() -> str:
         return sys.stdin.readline().rstrip("\n")
     first = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != first:
-        raise SystemExit("The two passwords differ.")
+        raise Invalid("The two passwords differ.")
     return first
 
 
