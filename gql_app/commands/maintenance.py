@@ -18,7 +18,6 @@ from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
 
-
 LONGEST_DAYS = 36_500
 
 
