@@ -58,7 +58,7 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BACKENDS = ("sqlite", "postgres")
-INDIFFERENT = {"transport", "browser", "commands"}
+INDIFFERENT = {"api", "transport", "browser", "commands"}
 """Rooms of tests that are not about what lies below the API: on one backend they say all they can."""
 
 
@@ -92,15 +92,16 @@ def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -
         yield f"sqlite+aiosqlite:///{path}"
         return
     require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
-    with postgres.database(request.getfixturevalue("postgres_template")) as url:
-        yield url
+    url = request.getfixturevalue("postgres_database")
+    postgres.empty(url)
+    yield url
 
 
 @pytest.fixture(scope="session")
-def postgres_template() -> Iterator[str]:
-    """The name of a migrated, empty database, cloned for each test."""
-    with postgres.template() as name:
-        yield name
+def postgres_database() -> Iterator[str]:
+    """A migrated database of this test process's own, emptied before each test."""
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture
