@@ -1,0 +1,1 @@
+"""`make bench`: the service as a process of its own, under load from this one."""
