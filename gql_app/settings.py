@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -91,19 +92,20 @@ class Settings:
         env = _Environment(os.environ if environ is None else environ, dotenv=environ is None)
         values: dict[str, object] = {
             "database_url": Secret(database_url(env.text("DATABASE_URL", DEFAULT_DATABASE_URL))),
-            "broadcast_url": Secret(env.text("BROADCAST_URL", "") or _own_broadcast(env)),
+            "broadcast_url": Secret(_broadcast(env)),
             "twilio": _twilio(env),
             "smtp": _smtp(env),
-            "mail_from": env.text("MAIL_FROM", "gql_app <no-reply@localhost>"),
+            "mail_from": _mail_from(env),
             "public_url": env.url("PUBLIC_URL", "http://127.0.0.1:8000"),
             "environment": env.choice("ENVIRONMENT", "development", ("development", "production")),
-            "cors_origins": tuple(o.strip() for o in env.text("CORS_ORIGINS", "").split(",") if o.strip()),
+            "cors_origins": _cors_origins(env),
             "bcrypt_cost": env.number("BCRYPT_COST", 12, 4, 16),
             "session_lifetime": timedelta(hours=env.number("SESSION_HOURS", 14 * 24, 1, 24 * 366)),
             "poll_interval": timedelta(milliseconds=env.number("POLL_INTERVAL_MS", 1000, 20, 60_000)),
             "demo": env.flag("DEMO", False),
             "inline_worker": env.flag("INLINE_WORKER", True),
         }
+        env.refuse_unknown()
         settings = cls(**{**values, **overrides})  # type: ignore[arg-type]
         settings.refuse_unsafe()
         return settings
@@ -126,7 +128,7 @@ class Settings:
             complaints.append(f"{PREFIX}SMTP_URL must be set")
         elif self.smtp.tls == "none" and self.smtp.host not in ("localhost", "127.0.0.1", "::1"):
             complaints.append(f"{PREFIX}SMTP_URL must encrypt: use smtp://…:587 or smtps://…:465")
-        if self.mail_from.endswith("@localhost>"):
+        if parseaddr(self.mail_from)[1].endswith("@localhost"):
             complaints.append(f"{PREFIX}MAIL_FROM must be an address of your own domain")
         if self.bcrypt_cost < 10:
             complaints.append(f"{PREFIX}BCRYPT_COST must be 10 or more")
@@ -152,25 +154,42 @@ def database_url(url: str) -> str:
     return f"{scheme}://{rest}"
 
 
-def _own_broadcast(env: "_Environment") -> str:
-    """Within the process on SQLite, the database's own LISTEN and NOTIFY on PostgreSQL."""
+def _broadcast(env: "_Environment") -> str:
+    """As it is set, or else within the process on SQLite and the database's own LISTEN and NOTIFY on PostgreSQL."""
+    chosen = env.text("BROADCAST_URL", "")
+    if chosen:
+        if not re.match(r"(memory|rediss?|postgres(ql)?)://", chosen):
+            raise ConfigurationError(f"{PREFIX}BROADCAST_URL must be memory://, redis://… or postgresql://…")
+        return chosen
     url = database_url(env.text("DATABASE_URL", DEFAULT_DATABASE_URL))
     return "memory://" if url.startswith("sqlite") else url.replace("+asyncpg", "", 1)
 
 
 class _Environment:
     def __init__(self, environ: Mapping[str, str], *, dotenv: bool) -> None:
+        self._asked: set[str] = set()
         self._values = dict(environ)
         if dotenv and environ.get(PREFIX + "ENVIRONMENT") != "production" and Path(".env").is_file():
             from_file = {k: v for k, v in dotenv_values(".env").items() if v is not None}
             self._values = {**from_file, **self._values}
 
+    def refuse_unknown(self) -> None:
+        """After all settings were read: what else begins like one is a slip of the pen."""
+        unknown = [
+            name
+            for name in self._values
+            if name.startswith(PREFIX) and not name.startswith(PREFIX + "TEST_") and name not in self._asked
+        ]
+        if unknown:
+            raise ConfigurationError(f"There is no setting called {' or '.join(sorted(unknown))}")
+
     def text(self, name: str, default: str) -> str:
+        self._asked.add(PREFIX + name)
         return self._values.get(PREFIX + name, "").strip() or default
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         raw = self.text(name, str(default))
-        if not raw.isdecimal() or not low <= int(raw) <= high:
+        if not (raw.isascii() and raw.isdecimal() and len(raw) <= 9) or not low <= int(raw) <= high:
             raise ConfigurationError(f"{PREFIX}{name} must be a whole number from {low} to {high}")
         return int(raw)
 
@@ -190,7 +209,22 @@ class _Environment:
         return value
 
 
+def _mail_from(env: _Environment) -> str:
+    value = env.text("MAIL_FROM", "gql_app <no-reply@localhost>")
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]) or "\n" in value or "\r" in value:
+        raise ConfigurationError(f"{PREFIX}MAIL_FROM must look like Fuel <fuel@example.org>")
+    return value
+
+
+def _cors_origins(env: _Environment) -> tuple[str, ...]:
+    origins = tuple(o.strip() for o in env.text("CORS_ORIGINS", "").split(",") if o.strip())
+    if not all(re.fullmatch(r"https?://[^/\s]+", origin) for origin in origins):
+        raise ConfigurationError(f"{PREFIX}CORS_ORIGINS must be origins like https://app.example.org, with commas")
+    return origins
+
+
 def _twilio(env: _Environment) -> Twilio | None:
+    base_url = env.text("TWILIO_BASE_URL", "") or None
     names = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM")
     values = [env.text(name, "") for name in names]
     if not any(values):
@@ -198,7 +232,7 @@ def _twilio(env: _Environment) -> Twilio | None:
     missing = [PREFIX + name for name, value in zip(names, values, strict=True) if not value]
     if missing:
         raise ConfigurationError(f"SMS by Twilio also need {' and '.join(missing)}")
-    return Twilio(values[0], Secret(values[1]), values[2], env.text("TWILIO_BASE_URL", "") or None)
+    return Twilio(values[0], Secret(values[1]), values[2], base_url)
 
 
 def _smtp(env: _Environment) -> Smtp | None:
@@ -206,10 +240,13 @@ def _smtp(env: _Environment) -> Smtp | None:
     url = env.text("SMTP_URL", "")
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        port = parts.port if parts.port is not None else (465 if parts.scheme == "smtps" else 587)
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or port == 0:
         raise ConfigurationError(f"{PREFIX}SMTP_URL must look like smtp://user:password@host:587")
-    port = parts.port or (465 if parts.scheme == "smtps" else 587)
     tls = "implicit" if parts.scheme == "smtps" else "starttls"
     if parts.scheme == "smtp" and port != 587 and "tls=starttls" not in parts.query:
         tls = "none"
