@@ -61,6 +61,7 @@ def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,  # twice the memory and time for texts this short
         timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=60,  # a process that is still importing does not answer yet
         server_header=False,
         lifespan="on",
     )
