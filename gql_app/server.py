@@ -13,10 +13,15 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from gql_app.errors import ConfigurationError
+
 MAX_MESSAGE = 128 * 1024
 """Bytes of a WebSocket message from a client."""
-GRACE = 6
-"""Seconds that a stopping server gives to running requests."""
+GRACE = 3
+"""Seconds that a stopping server gives to running requests. The delivery workers stop after that, and have
+`worker.DRAIN_SECONDS`: the process is gone within 10 seconds."""
+BACKLOG = 2048
+"""Connections that may wait to be accepted (uvicorn's own default)."""
 UNREAD_MS = 20_000
 """Milliseconds that sent bytes may stay unacknowledged before Linux cuts the connection: uvicorn itself closes
 politely and would wait forever for a client that has stopped reading."""
@@ -67,10 +72,26 @@ def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level
     )
 
 
-def serve(config: uvicorn.Config, announce: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; ``announce`` is called when the address is ours."""
-    listener = config.bind_socket()
-    announce()
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen at {host}, port {port}: {error.strerror or error}. Choose others with --host and --port."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def serve(config: uvicorn.Config, announce: Callable[[int], None]) -> None:
+    """Serve until SIGINT or SIGTERM; ``announce(port)`` is called when the address is ours.
+
+    Raises:
+        ConfigurationError: the address cannot be listened at.
+    """
+    listener = _listener(config.host, config.port)
+    announce(listener.getsockname()[1])
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     if config.workers > 1:

@@ -30,9 +30,9 @@ from gql_app.deliveries.senders import (
 
 logger = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 2.0
+CLAIM_SECONDS = 1.0
 """How long a stopping worker waits for a transaction that it is in."""
-DRAIN_SECONDS = 7.0
+DRAIN_SECONDS = 4.0
 """How long a stopping worker waits for what is in the air; the rest is left to its lease."""
 
 OUTCOMES = {

@@ -89,6 +89,7 @@ class HttpEndpoint:
         return _Stream(
             subscription,
             frames(subscription, framing, self._stopping),
+            self._stopping,
             headers={
                 "Content-Type": framing.content_type,
                 "Cache-Control": "no-store",
@@ -101,10 +102,15 @@ class _Stream(StreamingResponse):
     """A response that goes on; a client that does not read it is cut off."""
 
     def __init__(
-        self, subscription: Subscription | Answer, body: AsyncIterator[bytes], headers: dict[str, str]
+        self,
+        subscription: Subscription | Answer,
+        body: AsyncIterator[bytes],
+        stopping: asyncio.Event,
+        headers: dict[str, str],
     ) -> None:
         super().__init__(body, headers=headers)
         self._subscription = subscription
+        self._stopping = stopping
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: dict[str, object]) -> None:
@@ -118,6 +124,10 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
         except TimeoutError:
             logger.info("a stream was left unread for %s seconds and is cut off", SEND_TIMEOUT)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
+            logger.info("a stream was left unread and is cut off: the process stops")
         finally:
             # Here too: a body that was never begun ends without running anything.
             if isinstance(self._subscription, Subscription):

@@ -61,13 +61,13 @@ async def frames(
         while True:
             following = following or asyncio.ensure_future(_next(subscription))
             await asyncio.wait((following, stop), timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                break
             if following.done():
                 found, following = following.result(), None
                 yield framing.frame(found)
                 if found.request_error:
                     break
-            elif stop.done():
-                break
             else:
                 yield framing.heartbeat
         yield framing.end

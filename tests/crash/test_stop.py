@@ -17,11 +17,14 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
 from gql_app.db import Database
-from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt
+from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.fuel_requests.models import FuelRequest
 from tests.client import PATIENCE, Client
 from tests.crash.process import ServiceProcess
-from tests.crash.town import ALL_CHANGES, sign_up
+from tests.crash.town import ALL_CHANGES, settings, sign_up
+from tests.people import DECIDE, SUBMIT
+from tests.standins.smtp import SmtpStandIn
+from tests.standins.twilio import TwilioFault, TwilioStandIn
 
 LONGEST_STOP = 10.0
 MUCH = 400
@@ -51,6 +54,21 @@ def narrow_socket(url: str) -> socket.socket:
     connection.connect((host, int(port)))
     connection.setblocking(False)
     return connection
+
+
+async def left_unread(url: str, streams: int, sockets: Path = Path("/proc/net/tcp")) -> None:
+    """Until so many connections of the service have bytes that nobody takes (Linux: proc_net_tcp.rst, tx_queue)."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    before: list[tuple[str, str]] = []
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            lines = await asyncio.to_thread(sockets.read_text)
+            rows = [line.split() for line in lines.splitlines()[1:]]
+            queues = [(row[2], row[4]) for row in rows if row[1].endswith(port) and not row[4].startswith("00000000:")]
+            if len(queues) >= streams and queues == before:
+                return
+            before = queues
+            await asyncio.sleep(0.2)  # a queue that still moves has moved by then
 
 
 class Stream:
@@ -161,7 +179,28 @@ async def test_open_streams_end_as_their_protocols_say(db: Database, tmp_path: P
         assert took < 4
 
 
-async def read_until_told(events: Stream, notes: int) -> None:
-    """Read the first so many notes."""
-    for _ in range(notes):
-        await events.until(b'"attribute":"note"')
+@SIGNALS
+async def test_neither_a_client_that_reads_nothing_nor_a_message_in_the_air_holds_it_up(
+    db: Database, tmp_path: Path, number: signal.Signals
+) -> None:
+    tokens = await sign_up(db)
+    await db.write(fill)
+    async with (
+        TwilioStandIn() as twilio,
+        SmtpStandIn() as smtp,
+        serving(tmp_path, settings(db, twilio, smtp)) as (process, url),
+        stream(url, tokens["root"], "text/event-stream", after="0"),
+        stalled_socket(url, tokens["root"]),
+    ):
+        twilio.faults.default = TwilioFault.HANG_AFTER
+        asker, grace = Client(url, tokens["asker0"]), Client(url, tokens["grace"])
+        submitted = await asker.data(SUBMIT, litres="5")
+        await grace.data(DECIDE, id=submitted["fuelRequest"]["id"], status="APPROVED")
+        await twilio.wait_for(1)
+        await left_unread(url, streams=2)
+        assert await stopped(process, number) < LONGEST_STOP
+        assert "left unread and is cut off" in process.output, "the client was not stalled"
+        delivery, (attempt,) = await db.read(sms)
+        # It is not known to have failed and not sent again by itself: its lease ends, and it is looked up.
+        assert (delivery.state, attempt.outcome) == (DeliveryState.PENDING, None)
+        assert delivery.lease is not None

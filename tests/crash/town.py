@@ -26,7 +26,8 @@ from gql_app.viewer import Role
 from tests.client import Client
 from tests.people import DECIDE, SUBMIT
 from tests.standins.process import StandInProcess
-from tests.standins.twilio import ACCOUNT_SID, AUTH_TOKEN
+from tests.standins.smtp import SmtpStandIn
+from tests.standins.twilio import ACCOUNT_SID, AUTH_TOKEN, TwilioStandIn
 
 ALL_CHANGES = """
     subscription ($after: String) {
@@ -52,7 +53,9 @@ async def sign_up(db: Database) -> dict[str, str]:
     return tokens
 
 
-def settings(db: Database, twilio: StandInProcess, smtp: StandInProcess) -> dict[str, str]:
+def settings(
+    db: Database, twilio: TwilioStandIn | StandInProcess, smtp: SmtpStandIn | StandInProcess
+) -> dict[str, str]:
     """The environment of a service on this database that sends by these stand-ins."""
     return {
         "DATABASE_URL": db.url.render_as_string(hide_password=False),
