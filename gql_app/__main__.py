@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from gql_app.commands import deliveries, maintenance, people, serve
 from gql_app.errors import GqlAppError
 
+QUIET = ("alembic", "twilio")
+"""Loggers of libraries that say too much at INFO: Twilio's client writes down whole requests, phone numbers too."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -18,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         group.add_to(commands)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return int(args.run(args))
     except GqlAppError as error:

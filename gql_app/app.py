@@ -68,11 +68,12 @@ class App:
         """Open what a process needs: the feed to serve subscriptions, the workers to deliver messages.
 
         Raises:
-            ConfigurationError: the tables are not those of this version.
+            ConfigurationError: the database cannot be used, or its tables are not those of this version.
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.db.close)
             stack.callback(self.passwords.close)
+            await self.db.reach()
             await self._check_tables()
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())

@@ -8,18 +8,20 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 import asyncio
 import contextlib
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
+from asyncpg import PostgresError
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.orm.exc import StaleDataError
 
-from gql_app.errors import Conflict
+from gql_app.errors import ConfigurationError, Conflict
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,6 +132,23 @@ class Database:
     async def close(self) -> None:
         await self.engine.dispose()
 
+    async def reach(self) -> None:
+        """Ask the database whether it is there.
+
+        Raises:
+            ConfigurationError: it cannot be opened, does not answer, or does not let us in.
+        """
+        try:
+            if self.is_sqlite:
+                # Not by the engine: the thread of a connection that could not be opened outlives the event loop.
+                await asyncio.to_thread(_open_sqlite, str(self.url.database))
+            else:
+                async with self.engine.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+        except (DBAPIError, PostgresError, sqlite3.Error, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            raise ConfigurationError(f"The database of GQL_APP_DATABASE_URL ({self.url!r}) fails: {reason}") from error
+
     def on_commit(self, ring: Callable[[], None]) -> None:
         """Call ``ring`` after every commit here that wrote into the change log; it must not raise."""
         self._on_commit.append(ring)
@@ -203,6 +222,11 @@ def _engine(url: str, is_sqlite: bool, pool_size: int) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _open_sqlite(path: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
 
 
 def _set_up_sqlite(connection: Any, record: object) -> None:

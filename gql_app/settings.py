@@ -151,6 +151,10 @@ def database_url(url: str) -> str:
         raise ConfigurationError(f"{PREFIX}DATABASE_URL must start with sqlite:/// or postgresql://")
     if scheme.startswith("sqlite") and rest.partition("?")[0] in ("", "/", "/:memory:"):
         raise ConfigurationError(f"{PREFIX}DATABASE_URL must name a file: an in-memory database has one connection")
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise ConfigurationError(f"{PREFIX}DATABASE_URL needs a port from 0 to 65535, or none") from error
     return f"{scheme}://{rest}"
 
 

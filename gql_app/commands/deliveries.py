@@ -4,12 +4,14 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gql_app.api.ids import encode_id, id_of
 from gql_app.app import App
+from gql_app.commands.arguments import number
 from gql_app.deliveries import service
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 from gql_app.errors import Invalid
@@ -21,7 +23,7 @@ def add_to(commands: Any) -> None:
     parser = actions.add_parser("list", help="the latest messages")
     parser.add_argument("--state", choices=[s.name.lower() for s in DeliveryState], type=str.lower)
     parser.add_argument("--channel", choices=[c.name.lower() for c in Channel], type=str.lower)
-    parser.add_argument("--limit", type=int, default=50)
+    parser.add_argument("--limit", type=number(1, 100_000), default=50)
     parser.set_defaults(run=run_list)
     parser = actions.add_parser("retry", help="send messages again that were given up or did not arrive")
     parser.add_argument("ids", nargs="*", metavar="ID")
@@ -36,7 +38,7 @@ def run_list(args: argparse.Namespace) -> int:
 async def _list(args: argparse.Namespace) -> int:
     app = App(Settings.from_environment())
     async with app.running(feed=False, deliver=False):
-        rows = await app.db.read(_latest, args.state, args.channel, max(args.limit, 1))
+        rows = await app.db.read(_latest, args.state, args.channel, args.limit)
     for row in rows:
         text = (row.subject or row.body).replace("\n", " ")[:60]
         print(
@@ -65,13 +67,16 @@ async def _retry(args: argparse.Namespace) -> int:
     public_ids = [id_of("Delivery", each) for each in args.ids]
     app = App(Settings.from_environment())
     async with app.running(feed=False, deliver=False):
-        if args.dead:
-            public_ids += await app.db.read(_dead)
-        for public_id in public_ids:
-            await app.db.write(service.retry, None, public_id)
-    print(f"{len(public_ids)} queued again.")
+        count = await app.db.write(_queue_again, public_ids, args.dead)
+    print(f"{count} queued again.")
     return 0
 
 
-def _dead(session: Session) -> list[Any]:
-    return list(session.scalars(select(Delivery.public_id).where(Delivery.state == DeliveryState.DEAD)))
+def _queue_again(session: Session, public_ids: Sequence[UUID], dead: bool) -> int:
+    """All or none: an id that cannot be retried leaves the others as they were."""
+    chosen = set(public_ids)
+    if dead:
+        chosen.update(session.scalars(select(Delivery.public_id).where(Delivery.state == DeliveryState.DEAD)))
+    for public_id in sorted(chosen):
+        service.retry(session, None, public_id)
+    return len(chosen)

@@ -11,9 +11,9 @@ from gql_app import migrations
 from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.sequencer import move
+from gql_app.commands.arguments import number
 from gql_app.db import Database
 from gql_app.deliveries import queue
-from gql_app.errors import Invalid
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
@@ -28,10 +28,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--check", metavar="FILE", nargs="?", const="schema.graphql", help="compare it with a file")
     parser.set_defaults(run=run_schema)
     parser = commands.add_parser("prune", help="forget old events of the change log and finished messages")
-    parser.add_argument("--older-than-days", type=int, required=True, metavar="DAYS")
+    parser.add_argument("--older-than-days", type=number(1, LONGEST_DAYS), required=True, metavar="DAYS")
     parser.set_defaults(run=run_prune)
     parser = commands.add_parser("check", help="hold the rows, the change log and the deliveries against each other")
-    parser.add_argument("--most", type=int, default=100, help="findings to print (default: 100)")
+    parser.add_argument("--most", type=number(1, 1_000_000), default=100, help="findings to print (default: 100)")
     parser.set_defaults(run=run_check)
 
 
@@ -44,6 +44,7 @@ def run_migrate(args: argparse.Namespace) -> int:
 async def _migrate() -> None:
     db = Database(Settings.from_environment().database_url.reveal())
     try:
+        await db.reach()
         await migrations.upgrade(db)
     finally:
         await db.close()
@@ -61,8 +62,6 @@ def run_schema(args: argparse.Namespace) -> int:
 
 
 def run_prune(args: argparse.Namespace) -> int:
-    if not 1 <= args.older_than_days <= LONGEST_DAYS:
-        raise Invalid(f"Keep 1 to {LONGEST_DAYS} days: clients resume from the log.")
     print(asyncio.run(_prune(timedelta(days=args.older_than_days))))
     return 0
 

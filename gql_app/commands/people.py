@@ -32,7 +32,10 @@ def run_add(args: argparse.Namespace) -> int:
 
 def _password() -> str:
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
+        try:
+            return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise Invalid("The password has characters that cannot be used: send it in UTF-8.") from None
     first = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != first:
         raise Invalid("The two passwords differ.")

@@ -8,14 +8,15 @@ from typing import Any
 
 from gql_app import demo, server
 from gql_app.app import App, create_app
+from gql_app.commands.arguments import number
 from gql_app.settings import Settings
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("serve", help="serve the API and deliver messages")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--port", type=number(0, 65_535), default=8000, help="default: 8000; 0 takes a free one")
+    parser.add_argument("--workers", type=number(1, 64), default=1, help="processes (default: 1)")
     parser.add_argument("--demo", action="store_true", help="fill an empty database with people and requests")
     parser.add_argument("--no-deliveries", action="store_true", help="leave the messages to `gql-app worker`")
     parser.set_defaults(run=run_serve)
@@ -36,9 +37,9 @@ def run_serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _announce(args: argparse.Namespace, settings: Settings) -> None:
+def _announce(args: argparse.Namespace, settings: Settings, port: int) -> None:
     host = f"[{args.host}]" if ":" in args.host else args.host
-    url = f"http://{'127.0.0.1' if args.host == '0.0.0.0' else host}:{args.port}"  # noqa: S104
+    url = f"http://{'127.0.0.1' if args.host == '0.0.0.0' else host}:{port}"  # noqa: S104
     print(f"gql_app is at {url}/ and GraphiQL at {url}/graphql", flush=True)
     if settings.demo:
         print(demo.who_can_sign_in(), flush=True)
@@ -59,8 +60,8 @@ def run_worker(args: argparse.Namespace) -> int:
 
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
     async with App(settings).running(feed=False):
         print("gql_app delivers messages; stop it with Ctrl-C", flush=True)
         await stop.wait()
