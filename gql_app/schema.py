@@ -7,13 +7,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
 from gql_app.accounts import rules as account_rules
-from gql_app.accounts.graphql import (
-    AccountMutations,
-    AccountQueries,
-    AccountSubscriptions,
-    PremiumUser,
-    StandardUser,
-)
+from gql_app.accounts.graphql import AccountQueries, AccountSubscriptions, PremiumUser, StandardUser
+from gql_app.accounts.mutations import AccountMutations
 from gql_app.api.connections import LARGEST_PAGE
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id
