@@ -93,7 +93,7 @@ class App:
     async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            context.viewer = await self.db.read(sessions.authenticate, token.strip(), context.arrived_at)
+            context.viewer = await self.db.look_up(sessions.authenticate, token.strip(), context.arrived_at)
             context.token_is_dead = context.viewer is None
         return context
 

@@ -141,7 +141,7 @@ class AccountMutations:
         context = info.context
         throttle = context.resource(Throttle)
         throttle.check(input.username, context.client)
-        found = await context.read(service.credentials, input.username)
+        found = await context.look_up(service.credentials, input.username)
         user_id, hashed = found or (0, None)
         if not await context.resource(Passwords).matches(input.password, hashed) or hashed is None:
             throttle.failed(input.username, context.client)
@@ -183,7 +183,7 @@ class AccountMutations:
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
         viewer = info.context.require_viewer()
         if input.phone_number is None:
-            user = await info.context.read(_own, viewer.id)
+            user = await info.context.look_up(_own, viewer.id)
         else:
             number = service.clean_phone_number(input.phone_number.value)
             user = await info.context.write(service.update_profile, viewer, number)
@@ -202,7 +202,7 @@ async def _checked_hash(context: Context, viewer: Viewer, password: str, *, fiel
     """The hash that this password of the viewer's was found to match. Raises BadCredentials or RateLimited."""
     throttle, name = context.resource(Throttle), str(viewer.public_id)
     throttle.check(name, context.client)
-    hashed = await context.read(service.password_hash, viewer.id)
+    hashed = await context.look_up(service.password_hash, viewer.id)
     if not await context.resource(Passwords).matches(password, hashed) or hashed is None:
         throttle.failed(name, context.client)
         raise BadCredentials("The password is wrong.", field=field)

@@ -82,6 +82,10 @@ class Context:
     async def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.db.read(work, *args, **kwargs)
 
+    async def look_up(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read a few rows by their keys (see `Database.look_up`)."""
+        return await self.db.look_up(work, *args, **kwargs)
+
     async def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the unit of work; what it changes is put down to the viewer."""
         actor_id = self.viewer.id if self.viewer else None
@@ -98,7 +102,7 @@ class Context:
         if loader is None:
 
             async def load_all(keys: list[K]) -> list[T | None]:
-                found = await self.db.read(batch, keys)
+                found = await self.db.look_up(batch, keys)
                 return [found.get(each) for each in keys]
 
             loader = self._loaders[batch] = DataLoader(load_fn=load_all)

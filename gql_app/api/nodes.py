@@ -45,7 +45,7 @@ async def find_nodes(context: Context, ids: Sequence[str]) -> list[Node | None]:
     for kind, public_id in filter(None, decoded):
         wanted.setdefault(kind, []).append(public_id)
     found = {
-        kind: await context.read(_finders[kind], viewer, public_ids)
+        kind: await context.look_up(_finders[kind], viewer, public_ids)
         for kind, public_ids in wanted.items()
         if kind in _finders
     }

@@ -106,7 +106,7 @@ class Watch(AsyncIterator[ChangeEvent]):
         """End if the reason to end was committed after the viewer was looked up and before this watch was routed to."""
         upto = self._feed.position
         reasons = any_of(self.lifetime.until)
-        missed = await self._feed.db.read(log.page, self.lifetime.as_of, upto, reasons, 1)
+        missed = await self._feed.db.look_up(log.page, self.lifetime.as_of, upto, reasons, 1)
         for event in missed:
             self.end(next(error for topic, error in self.lifetime.until.items() if topic.matches(event)))
         self._vetted = True
@@ -213,7 +213,7 @@ class Feed:
         async with self._looking:
             while True:
                 try:
-                    events = await self.db.read(log.page, self.position, None)
+                    events = await self.db.look_up(log.page, self.position, None)
                 except CursorExpired as expired:  # pruned before this process had read it
                     self._router.end_all(expired)
                     self.position = await self.db.read(log.head)

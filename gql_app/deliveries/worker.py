@@ -95,7 +95,7 @@ class ChannelWorker:
         The bell rings earlier: at each commit, and when a message in the air has landed.
         """
         room = self._room()
-        due = await self._db.read(queue.next_due, self._sender.channel) if room else None
+        due = await self._db.look_up(queue.next_due, self._sender.channel) if room else None
         now = datetime.now(UTC)
         if due is not None and self._paused_until is not None:
             due = max(due, self._paused_until)
@@ -140,7 +140,7 @@ class ChannelWorker:
     async def _accepted_before(self, message: Outgoing, since: datetime) -> Receipt | None:
         """The first message like this one at the provider that no attempt of ours is known by."""
         found = [receipt for receipt in await self._sender.find(message, since) if receipt.provider_id]
-        known = await self._db.read(queue.taken, [str(receipt.provider_id) for receipt in found])
+        known = await self._db.look_up(queue.taken, [str(receipt.provider_id) for receipt in found])
         return next((receipt for receipt in found if receipt.provider_id not in known), None)
 
     def _sent(self, claim: Claim, receipt: Receipt, note: str | None = None) -> Result:

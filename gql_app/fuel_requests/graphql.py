@@ -126,7 +126,7 @@ class FuelRequestQueries:
     async def fuel_request(self, info: Info, id: strawberry.ID) -> FuelRequest | None:
         viewer = info.context.require_viewer()
         public_id = id_of("FuelRequest", id)
-        return (await info.context.read(_visible_by_public_id, viewer, [public_id])).get(public_id)
+        return (await info.context.look_up(_visible_by_public_id, viewer, [public_id])).get(public_id)
 
     @strawberry.field(description="One's own; for approvers and admins everybody's. Newest first unless ordered.")
     async def fuel_requests(
@@ -224,7 +224,7 @@ class FuelRequestSubscriptions:
     ) -> AsyncIterator[FuelRequestStatusChange]:
         viewer = info.context.require_viewer()
         entity_id = id_of("FuelRequest", id) if id is not None else None
-        if entity_id is not None and not await info.context.read(_visible_by_public_id, viewer, [entity_id]):
+        if entity_id is not None and not await info.context.look_up(_visible_by_public_id, viewer, [entity_id]):
             raise NotFound
         topic = Topic("FuelRequest", "status", entity_id)
         return info.context.stream([topic], after, FuelRequestStatusChange.of)

@@ -259,7 +259,7 @@ class ProjectSubscriptions:
         viewer = info.context.require_viewer()
         entity_id = id_of("Project", id) if id is not None else None
         if entity_id is not None:
-            await info.context.read(service.get, viewer, entity_id)
+            await info.context.look_up(service.get, viewer, entity_id)
         return info.context.stream([Topic("Project", "status", entity_id)], after, ProjectStatusChange.of)
 
     @strawberry.subscription(description="The comments on one project.")
@@ -268,7 +268,7 @@ class ProjectSubscriptions:
     ) -> AsyncIterator[CommentAdded]:
         viewer = info.context.require_viewer()
         public_id = id_of("Project", project_id, field="projectId")
-        project = await info.context.read(service.get, viewer, public_id, field="projectId")
+        project = await info.context.look_up(service.get, viewer, public_id, field="projectId")
 
         def of(event: ChangeEvent) -> CommentAdded | None:
             return CommentAdded.of(event) if event.new_value == str(public_id) else None

@@ -41,12 +41,14 @@ def statements(server: Running) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "PRAGMA")) and "change_outbox" not in statement:
             seen.append(statement)
 
-    engine = server.app.db.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
+    engines = server.app.db.sync_engines
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 async def cost(server: Running, people: People, query: str, **variables: Any) -> tuple[int, int]:

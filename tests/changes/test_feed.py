@@ -268,13 +268,14 @@ async def test_the_feed_survives_a_database_that_fails_for_a_while(app: App, fee
         if next(failures, False):
             raise OSError("the disk is on holiday")
 
-    engine = app.db.engine.sync_engine
-    sa_event.listen(engine, "begin", fail)
+    for engine in app.db.sync_engines:
+        sa_event.listen(engine, "begin", fail)
     try:
         with pytest.raises(OSError, match="holiday"):
             await caught_up(app)
     finally:
-        sa_event.remove(engine, "begin", fail)
+        for engine in app.db.sync_engines:
+            sa_event.remove(engine, "begin", fail)
     await add_request(app.db, ada)
     assert len(await take(watch, 1)) == 1
 

@@ -205,11 +205,13 @@ async def statements_of(db: Database, work: Any, *args: Any) -> list[tuple[str, 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         seen.append((statement, parameters))
 
-    event.listen(db.engine.sync_engine, "before_cursor_execute", note)
+    for engine in db.sync_engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         await db.write(work, *args)
     finally:
-        event.remove(db.engine.sync_engine, "before_cursor_execute", note)
+        for engine in db.sync_engines:
+            event.remove(engine, "before_cursor_execute", note)
     return seen
 
 

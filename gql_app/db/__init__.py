@@ -1,0 +1,12 @@
+"""The database: the models' base, how a transaction is opened, and what differs between SQLite and PostgreSQL.
+
+A unit of work is a plain function whose first argument is a `Session`; `Database.read` and `Database.write` run it
+in one transaction of its own. The function never commits and may run more than once: when another transaction got in
+its way (a stale version, a deadlock, a serialization failure) it is rolled back and tried again from the start.
+"""
+
+from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
+from gql_app.db.database import Database
+from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
+
+__all__ = ["ON_COMMIT", "Base", "BigId", "Database", "ReadSession", "Timestamped", "UtcDateTime", "WriteSession"]

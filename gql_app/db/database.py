@@ -1,0 +1,164 @@
+"""How a transaction is opened and retried, on either database."""
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+from asyncpg import PostgresError
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
+from gql_app.db.sqlite import Busy, Embedded, set_up
+from gql_app.errors import ConfigurationError, Conflict
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ATTEMPTS = 10
+LONGEST_PAUSE = 0.5
+"""Seconds before another attempt; the first pauses are shorter."""
+RETRIED_SQLSTATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected (PostgreSQL, appendix A)
+
+
+class Database:
+    """The ways to run a unit of work.
+
+    On PostgreSQL a unit of work runs in SQLAlchemy's asyncio session. On SQLite, where nothing is waited for but the
+    disk, all of it runs in one hop to a thread: a hop for each statement costs more than the statements.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _engine(self.url.render_as_string(hide_password=False), self.is_sqlite, pool_size)
+        """For bare connections; units of work have their own way to the database."""
+        self._embedded = Embedded(self.url, pool_size) if self.is_sqlite else None
+        self._writers = self.engine.execution_options(gql_app_write=True)
+        # SQLite has one writer at a time: to queue for it here is fair and costs nothing, to queue inside
+        # SQLite is a sleep with growing pauses. PostgreSQL needs no such queue.
+        self._turn = asyncio.Semaphore(1 if self.is_sqlite else pool_size)
+        self._on_commit: list[Callable[[], None]] = []
+
+    @property
+    def sync_engines(self) -> Sequence[Engine]:
+        """The engines whose events tell of every statement of a unit of work."""
+        return (self.engine.sync_engine,) if self._embedded is None else self._embedded.engines
+
+    async def close(self) -> None:
+        if self._embedded is not None:
+            self._embedded.close()
+        await self.engine.dispose()
+
+    async def reach(self) -> None:
+        """Ask the database whether it is there.
+
+        Raises:
+            ConfigurationError: it cannot be opened, does not answer, or does not let us in.
+        """
+        try:
+            if self._embedded is not None:
+                await self._embedded.reach()
+            else:
+                async with self.engine.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+        except (DBAPIError, PostgresError, sqlite3.Error, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            raise ConfigurationError(f"The database of GQL_APP_DATABASE_URL ({self.url!r}) fails: {reason}") from error
+
+    def on_commit(self, ring: Callable[[], None]) -> None:
+        """Call ``ring`` after every commit here that wrote into the change log; it must not raise."""
+        self._on_commit.append(ring)
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A bare connection in a write transaction, for migrations: nothing is recorded."""
+        async with self._turn, self._writers.begin() as connection:
+            yield connection
+
+    async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work(session, *args)`` on one snapshot of the database; it must not change anything."""
+        if self._embedded is not None:
+            return await self._embedded.read(work, *args, **kwargs)
+        async with AsyncSession(self.engine, sync_session_class=ReadSession, expire_on_commit=False) as session:
+            return await session.run_sync(work, *args, **kwargs)
+
+    async def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for what takes well under a millisecond: a few rows, by keys that have an index.
+
+        On SQLite it runs right here, in the event loop, where it takes less than handing it to a thread.
+        """
+        if self._embedded is not None:
+            with contextlib.suppress(Busy):
+                return self._embedded.look_up(work, *args, **kwargs)
+        return await self.read(work, *args, **kwargs)
+
+    async def write(
+        self,
+        work: Callable[Concatenate[Session, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run ``work(session, *args)`` in one transaction and commit it; on any exception all of it is rolled back.
+
+        Raises Conflict when others got in the way at each of ten attempts.
+
+        It goes on when the caller is cancelled: whether it committed is never left open.
+        """
+        task = asyncio.ensure_future(self._write(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+    async def _write(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._turn:
+                    return await self._write_once(work, *args, **kwargs)
+            except (StaleDataError, DBAPIError) as error:
+                if not _worth_retrying(error):
+                    raise
+                if attempt == ATTEMPTS:
+                    raise Conflict("Too many want to change the same thing at the same time; try again.") from error
+            await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311  (jitter, not a secret)
+        raise AssertionError("unreachable")
+
+    async def _write_once(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._embedded is not None:
+            return await self._embedded.write(self._on_commit, work, *args, **kwargs)
+        info = {ON_COMMIT: self._on_commit}
+        async with AsyncSession(
+            self._writers, sync_session_class=WriteSession, expire_on_commit=False, info=info
+        ) as session:
+            result = await session.run_sync(work, *args, **kwargs)
+            # Not session.begin(): that would commit around a savepoint that was left open, and
+            # what is written right before the commit would be missing.
+            await session.commit()
+            return result
+
+
+def _worth_retrying(error: Exception) -> bool:
+    if isinstance(error, StaleDataError):
+        return True
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return sqlstate in RETRIED_SQLSTATES
+
+
+def _engine(url: str, is_sqlite: bool, pool_size: int) -> AsyncEngine:
+    if not is_sqlite:
+        return create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+    engine = create_async_engine(
+        url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
+    )
+    set_up(engine.sync_engine)
+    return engine

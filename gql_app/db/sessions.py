@@ -1,0 +1,43 @@
+"""The two kinds of sessions that units of work get; what is recorded of a change is recorded by their events."""
+
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from gql_app.db.base import Timestamped
+
+ON_COMMIT = "gql_app_on_commit"
+"""Where a write session's ``info`` holds what is to be called after a commit that wrote into the change log."""
+
+
+class ReadSession(Session):
+    """What `Database.read` hands out. Nothing that it changed would be recorded, so it refuses to flush."""
+
+
+class WriteSession(Session):
+    """What `Database.write` hands out. Its events keep the timestamps and record what changed (see `changes`)."""
+
+    def bulk_save_objects(self, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError("the bulk_… methods fire no events, nothing would be recorded: use session.add_all")
+
+    bulk_insert_mappings = bulk_save_objects
+    bulk_update_mappings = bulk_save_objects
+
+
+@event.listens_for(ReadSession, "before_flush", propagate=True)
+def _refuse_flush(session: Session, flush_context: object, instances: object) -> None:
+    raise RuntimeError("this unit of work was opened by Database.read; use Database.write to change something")
+
+
+@event.listens_for(WriteSession, "before_flush", propagate=True)
+def _keep_timestamps(session: Session, flush_context: object, instances: object) -> None:
+    now = datetime.now(UTC)
+    for obj in session.new:
+        if isinstance(obj, Timestamped):
+            obj.created_at = obj.created_at or now
+            obj.updated_at = obj.updated_at or now
+    for obj in session.dirty:
+        if isinstance(obj, Timestamped) and session.is_modified(obj):
+            obj.updated_at = now

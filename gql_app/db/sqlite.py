@@ -1,0 +1,133 @@
+"""SQLite, embedded in this process: units of work run in threads of ours, each in one hop."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT = 10_000
+"""Milliseconds that a connection waits for another process's lock."""
+
+
+class Busy(Exception):
+    """Somebody has locked the whole file; this is no moment to wait for it."""
+
+
+class Embedded:
+    """One SQLite file: threads for units of work, one of them for the writer, and a connection of the event loop."""
+
+    def __init__(self, url: URL, readers: int) -> None:
+        self._path = str(url.database)
+        url = url.set(drivername="sqlite+pysqlite")
+        # Several threads use a connection, but one after the other: the pool sees to that.
+        options: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
+        self._engine = create_engine(
+            url, pool_size=readers + 1, max_overflow=0, hide_parameters=True, connect_args=options
+        )
+        self._loops = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
+        self.engines = (self._engine, self._loops)
+        set_up(self._engine)
+        set_up(self._loops, busy_timeout=0)
+        self._writing = self._engine.execution_options(gql_app_write=True)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="gql_app-read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="gql_app-write")
+
+    async def reach(self) -> None:
+        """Raises sqlite3.Error when the file cannot be opened or is no database."""
+        await asyncio.get_running_loop().run_in_executor(self._readers, _open, self._path)
+
+    def close(self) -> None:
+        self._readers.shutdown()
+        self._writer.shutdown()
+        for engine in self.engines:
+            engine.dispose()
+
+    async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        unit = partial(self._read, self._engine, work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, unit)
+
+    def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read in this very thread. Raises Busy: a reader of a WAL waits for nobody, except in rare moments."""
+        try:
+            return self._read(self._loops, work, *args, **kwargs)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise Busy from error
+            raise
+
+    def _read(
+        self, engine: Engine, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with ReadSession(engine, expire_on_commit=False) as session:
+            return work(session, *args, **kwargs)
+
+    async def write(
+        self,
+        on_commit: Iterable[Callable[[], None]],
+        work: Callable[Concatenate[Session, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        loop = asyncio.get_running_loop()
+
+        def ring() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile: then nobody listens
+                loop.call_soon_threadsafe(_call_all, on_commit)
+
+        unit = partial(self._write, ring, work, *args, **kwargs)
+        return await loop.run_in_executor(self._writer, unit)
+
+    def _write(
+        self, ring: Callable[[], None], work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with WriteSession(self._writing, expire_on_commit=False, info={ON_COMMIT: [ring]}) as session:
+            result = work(session, *args, **kwargs)
+            session.commit()
+            return result
+
+
+def _call_all(rings: Iterable[Callable[[], None]]) -> None:
+    for ring in rings:
+        ring()
+
+
+def _open(path: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+
+
+def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT) -> None:
+    """Have every connection of this engine work as we need it."""
+
+    def connected(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={busy_timeout}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",  # in WAL mode a crash of the process loses nothing, a power cut the last commits
+            "foreign_keys=ON",
+        ):
+            cursor.execute("PRAGMA " + pragma)
+        cursor.close()
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", _begin)
+
+
+def _begin(connection: Connection) -> None:
+    # A write transaction takes the lock at its start: a lock taken half-way fails when another got in between.
+    write = connection.get_execution_options().get("gql_app_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
