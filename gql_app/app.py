@@ -86,15 +86,14 @@ class App:
     def make_context(self, authorization: str | None, client: str) -> Awaitable[Context]:
         """The context of an operation. Where it stands in the log is settled here, before anything is awaited."""
         context = Context(
-            self.db, self.feed, self.settings, self.resources, client=client, arrived_at=self.feed.position
+            self.db, self.feed, self.settings, self.resources, _client=client, arrived_at=self.feed.position
         )
         return self._with_viewer(context, authorization)
 
     async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            context.viewer = await self.db.look_up(sessions.authenticate, token.strip(), context.arrived_at)
-            context.token_is_dead = context.viewer is None
+            context.identify(await self.db.look_up(sessions.authenticate, token.strip(), context.arrived_at))
         return context
 
     async def _check_tables(self) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gql_app.errors import ConfigurationError
+from gql_app.transport.frames import FrameProtocol
 
 MAX_MESSAGE = 128 * 1024
 """Bytes of a WebSocket message from a client."""
@@ -63,6 +64,7 @@ def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level
         workers=workers,
         log_level=log_level,
         access_log=False,
+        ws=FrameProtocol,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,  # twice the memory and time for texts this short
         timeout_graceful_shutdown=GRACE,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from gql_app.changes.feed import Lifetime
 from gql_app.changes.topics import Scope, Topic
 from gql_app.changes.tracking import readable_by
+from gql_app.changes.watch import Lifetime
 from gql_app.errors import Forbidden, GqlAppError, Unauthenticated
 
 

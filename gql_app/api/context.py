@@ -9,10 +9,11 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from gql_app.changes.capture import act_as
-from gql_app.changes.feed import Feed, Watch
+from gql_app.changes.feed import Feed
 from gql_app.changes.log import parse_cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
+from gql_app.changes.watch import Watch
 from gql_app.db import Database
 from gql_app.errors import Forbidden, Unauthenticated
 from gql_app.settings import Settings
@@ -28,10 +29,10 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     def __init__(self, watch: Watch, of: Callable[[ChangeEvent], T | None]) -> None:
         self.watch = watch
-        self._of = of
+        self.of = of
 
     async def __anext__(self) -> T:
-        while (event := self._of(await self.watch.__anext__())) is None:
+        while (event := self.of(await self.watch.__anext__())) is None:
             pass
         return event
 
@@ -51,16 +52,33 @@ class Context:
     feed: Feed
     settings: Settings
     resources: Mapping[type, object]
-    viewer: Viewer | None = None
+    _viewer: Viewer | None = None
     token_is_dead: bool = False
     arrived_at: int = 0
-    client: str = ""
+    _client: str = ""
     last_event_id: str | None = None
+    private: bool = False
     _loaders: dict[Callable[..., Any], DataLoader[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def viewer(self) -> Viewer | None:
+        """Who is looking. Whoever asks makes the result `private`: it is given to nobody else."""
+        self.private = True
+        return self._viewer
+
+    @property
+    def client(self) -> str:
+        self.private = True
+        return self._client
+
+    def identify(self, viewer: Viewer | None) -> None:
+        """A token was sent, and this is whose it is (None: nobody's, or no longer)."""
+        self._viewer = viewer
+        self.token_is_dead = viewer is None
 
     def fresh(self) -> "Context":
         """The same for the next event of a subscription: nothing loaded yet."""
-        return replace(self, _loaders={})
+        return replace(self, private=False, _loaders={})
 
     def resource(self, kind: type[T]) -> T:
         """What the app keeps one of, by its class."""
@@ -121,7 +139,7 @@ class Context:
         position = self.arrived_at if resume is None else parse_cursor(resume)
         scope = viewer.scope
         wanted = [narrow for topic in topics for narrow in scope.narrow(topic)]
-        return Stream(self.feed.watch(wanted, scope, after=position, lifetime=viewer.lifetime), of)
+        return Stream(self.feed.watch(wanted, scope.about(wanted), after=position, lifetime=viewer.lifetime), of)
 
 
 Info = StrawberryInfo[Context, None]

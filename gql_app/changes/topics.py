@@ -52,6 +52,13 @@ class Scope:
         own = ChangeRecord.owner_id == self.owner_id if self.owner_id is not None else false()
         return or_(own, ChangeRecord.entity_type.in_(sorted(self.entity_types)))
 
+    def about(self, topics: Iterable[Topic]) -> "Scope":
+        """As much of this scope as decides about events of these topics: the same for many who look."""
+        kinds = frozenset(topic.entity_type for topic in topics)
+        if self.everything or not kinds <= self.entity_types:
+            return self
+        return Scope(entity_types=frozenset(kind for kind in kinds if kind is not None))
+
     def narrow(self, topic: Topic) -> tuple[Topic, ...]:
         """The same wish as topics that already hold as much of this scope as routing can check."""
         if self.everything or topic.entity_type in self.entity_types:

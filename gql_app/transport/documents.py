@@ -1,17 +1,23 @@
 """Parsing and validating documents, once each: what a frontend sends is the same few texts over and over."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from graphql import (
+    SKIP,
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
+    VariableNode,
+    Visitor,
+    VisitorAction,
     parse,
     validate,
+    visit,
 )
 
 from gql_app.transport.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
@@ -23,12 +29,16 @@ CHECKED_INLINE = 2_000
 """Characters; to check a longer one takes so long that it is done in a thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A document that was found valid, or why it is not."""
+    """A document that was found valid, or why it is not.
+
+    `resume_variables` are those that say nothing but after which cursor a subscription begins.
+    """
 
     document: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
+    resume_variables: frozenset[str] = frozenset()
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation to execute. Raises GraphQLError when that is not clear."""
@@ -80,7 +90,7 @@ class Documents:
             return Prepared(
                 None, tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
             )
-        return Prepared(document)
+        return Prepared(document, resume_variables=_resume_variables(document))
 
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:
@@ -89,6 +99,41 @@ def is_subscription(operation: OperationDefinitionNode) -> bool:
 
 def is_mutation(operation: OperationDefinitionNode) -> bool:
     return operation.operation is OperationType.MUTATION
+
+
+class _Uses(Visitor):
+    """How often each variable is used; its definition is no use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def enter_variable_definition(self, *_: object) -> VisitorAction:
+        return SKIP
+
+    def enter_variable(self, node: VariableNode, *_: object) -> None:
+        self.counts[node.name.value] += 1
+
+
+def _resume_variables(document: DocumentNode) -> frozenset[str]:
+    fields = [
+        field
+        for operation in document.definitions
+        if isinstance(operation, OperationDefinitionNode) and is_subscription(operation)
+        for field in operation.selection_set.selections
+        if isinstance(field, FieldNode)
+    ]
+    found = {
+        argument.value.name.value
+        for field in fields
+        for argument in field.arguments or ()
+        if argument.name.value == "after" and isinstance(argument.value, VariableNode)
+    }
+    if not found:
+        return frozenset()
+    uses = _Uses()
+    visit(document, uses)
+    return frozenset(name for name in found if uses.counts[name] == 1)
 
 
 def _of_the_document(error: GraphQLError) -> GraphQLError:

@@ -10,9 +10,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
+from gql_app.transport.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.transport.documents import is_mutation, is_subscription
-from gql_app.transport.execution import Answer, Engine, Subscription, refusal_of, refusal_of_unexpected
+from gql_app.transport.execution import Engine
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
+from gql_app.transport.sharing import Subscription
 from gql_app.transport.streams import FRAMINGS, frames
 
 logger = logging.getLogger(__name__)

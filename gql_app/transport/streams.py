@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from gql_app.errors import GqlAppError
-from gql_app.transport.execution import Answer, Subscription, refusal_of
+from gql_app.transport.answers import Answer, refusal_of
+from gql_app.transport.sharing import Subscription
 
 HEARTBEAT = 12.0
 """Seconds of silence after which something is sent: shorter than what proxies wait."""
@@ -65,7 +66,7 @@ async def frames(
                 break
             if following.done():
                 found, following = following.result(), None
-                yield framing.frame(found)
+                yield found.framed(framing, framing.frame)
                 if found.request_error:
                     break
             else:

@@ -15,9 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
 from gql_app.errors import GqlAppError, Unauthenticated
+from gql_app.transport.answers import Answer, refusal_of
 from gql_app.transport.documents import is_subscription
-from gql_app.transport.execution import Answer, Engine, Subscription, refusal_of
+from gql_app.transport.execution import Engine
+from gql_app.transport.frames import EXTENSION
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
+from gql_app.transport.sharing import Subscription, Write
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,8 @@ class WebSocketEndpoint:
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         client = (scope.get("client") or ("",))[0]
-        await _Socket(self._engine, self._make_context, receive, send, client).serve()
+        write = scope.get("extensions", {}).get(EXTENSION)
+        await _Socket(self._engine, self._make_context, receive, send, client, write).serve()
 
 
 class _Socket:
@@ -65,15 +69,18 @@ class _Socket:
         receive: Receive,
         send: Send,
         client: str,
+        write: Write | None,
     ) -> None:
         self._engine = engine
         self._make_context = make_context
         self._receive = receive
         self._raw_send = send
         self._client = client
+        self._write = write
         self._authorization: str | None = None
         self._ready = False
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Future[_Close] = asyncio.get_running_loop().create_future()
 
@@ -165,8 +172,12 @@ class _Socket:
 
     def _stop(self, operation_id: object) -> None:
         """The client wants no more of it; it may use the id again at once."""
-        task = self._operations.pop(operation_id, None) if isinstance(operation_id, str) else None
+        if not isinstance(operation_id, str):
+            return
+        task = self._operations.pop(operation_id, None)
         if task is not None:
+            if (subscription := self._subscriptions.pop(operation_id, None)) is not None:
+                subscription.leave()  # at once: nothing under this id comes from it any more
             self._stopped.add(task)
             task.add_done_callback(self._stopped.discard)
             task.cancel()
@@ -174,6 +185,7 @@ class _Socket:
     def _forget(self, operation_id: str, task: "asyncio.Task[None]") -> None:
         if self._operations.get(operation_id) is task:
             del self._operations[operation_id]
+            self._subscriptions.pop(operation_id, None)
 
     async def _run(self, operation_id: str, payload: object, context: "asyncio.Future[Context]") -> None:
         try:
@@ -204,12 +216,14 @@ class _Socket:
         await self._stream(operation_id, subscription)
 
     async def _stream(self, operation_id: str, subscription: Subscription) -> None:
-        prefix = f'{{"id":{json.dumps(operation_id)},"type":"next","payload":'
+        self._subscriptions[operation_id] = subscription
+        if self._write is not None:
+            subscription.write_at_once = _written(self._write, operation_id)
         try:
             async for answer in subscription:
-                await self._send_text(prefix + answer.body + "}")
+                await self._next(operation_id, answer)
         finally:
-            await subscription.aclose()
+            subscription.leave()
 
     async def _next(self, operation_id: str, answer: Answer) -> None:
         await self._send_text(f'{{"id":{json.dumps(operation_id)},"type":"next","payload":{answer.body}}}')
@@ -222,8 +236,15 @@ class _Socket:
         await self._send_text(json.dumps(message, separators=(",", ":")))
 
     async def _send_text(self, text: str) -> None:
+        if self._write is not None and self._write(text.encode()):
+            return
         async with asyncio.timeout(SEND_TIMEOUT):
             await self._raw_send({"type": "websocket.send", "text": text})
+
+
+def _written(write: Write, operation_id: str) -> Write:
+    prefix = f'{{"id":{json.dumps(operation_id)},"type":"next","payload":'.encode()
+    return lambda body: write(b"%b%b}" % (prefix, body))
 
 
 def _authorization(payload: dict[str, Any]) -> str | None:

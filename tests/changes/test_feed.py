@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import AuthSession, User
 from gql_app.app import App
 from gql_app.changes import log
-from gql_app.changes.feed import BUFFER, Feed, Lifetime, Watch
+from gql_app.changes.feed import Feed
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.sequencer import move
 from gql_app.changes.topics import Scope, Topic
+from gql_app.changes.watch import BUFFER, Lifetime, Watch
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
 from gql_app.fuel_requests.models import FuelRequest
 from tests.things import add_request, add_user, caught_up, logged

@@ -331,13 +331,13 @@ async def test_an_unexpected_exception_is_told_only_as_an_id_that_is_in_the_log(
     app: App, caplog: pytest.LogCaptureFixture, field: str
 ) -> None:
     async with serving_schema(strawberry.Schema(Query), app) as url:
-        with caplog.at_level(logging.ERROR, logger="gql_app.transport.execution"):
+        with caplog.at_level(logging.ERROR, logger="gql_app.transport.answers"):
             response = await ask(url, text_of(f"{{ {field} }}"))
     assert response.status_code == 200
     assert SECRET not in response.text
     (error,) = response.json()["errors"]
     assert (error["path"], error["extensions"]["code"]) == ([field], "INTERNAL")
-    (record,) = [r for r in caplog.records if r.name == "gql_app.transport.execution"]
+    (record,) = [r for r in caplog.records if r.name == "gql_app.transport.answers"]
     assert error["extensions"]["errorId"] in record.getMessage()
     assert record.exc_info is not None
 

@@ -31,7 +31,7 @@ async def serving_schema(schema: strawberry.Schema, app: App) -> AsyncIterator[s
     """Serve the schema to anybody; yields the address."""
 
     async def make_context(authorization: str | None, client: str) -> Context:
-        return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, client=client)
+        return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, _client=client)
 
     engine = Engine(schema._schema)
     routes = [

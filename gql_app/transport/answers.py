@@ -1,0 +1,89 @@
+"""What is answered, and what of an error is told."""
+
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError
+
+from gql_app.errors import GqlAppError, UserFault
+
+logger = logging.getLogger(__name__)
+
+# Values that clients sent stay out of messages: they may be passwords.
+_SENT_VALUE = re.compile(r"(?::\s|\bfound\s|\bgot\s|,\sbut\sencountered\s).*", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as JSON text. `request_error`: nothing was executed, the request itself was wrong.
+
+    `cursor` is where a subscriber stands who has seen this event.
+    """
+
+    body: str
+    request_error: bool = False
+    cursor: str | None = None
+    _frames: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    def framed(self, framing: object, make: Callable[["Answer"], bytes]) -> bytes:
+        """What ``make`` makes of it, made once however many it is sent to."""
+        found = self._frames.get(framing)
+        if found is None:
+            found = self._frames[framing] = make(self)
+        return found
+
+
+def answer(result: ExecutionResult, *, cursor: str | None = None, request_error: bool = False) -> Answer:
+    body: dict[str, Any] = {}
+    errors = result.errors
+    before_execution = result.data is None and errors is not None and all(error.path is None for error in errors)
+    if errors:
+        body["errors"] = [present(error) for error in errors]
+    if not before_execution:
+        body["data"] = result.data
+    return Answer(json.dumps(body, separators=(",", ":")), before_execution or request_error, cursor)
+
+
+def refusal(errors: Sequence[GraphQLError]) -> Answer:
+    """Nothing was executed: this is why."""
+    return Answer(json.dumps({"errors": [present(e) for e in errors]}, separators=(",", ":")), request_error=True)
+
+
+def refusal_of(error: GqlAppError) -> Answer:
+    return refusal([GraphQLError(error.message, original_error=error)])
+
+
+def refusal_of_unexpected(error: Exception) -> Answer:
+    """For a fault of our own outside of any resolver."""
+    return refusal([GraphQLError("", original_error=error)])
+
+
+def present(error: GraphQLError) -> dict[str, Any]:
+    """An error as it is sent: our own with their codes, GraphQL's without the values, all others only as an id."""
+    original = error.original_error
+    while isinstance(original, GraphQLError) and original.original_error is not None:
+        original = original.original_error
+    shown: dict[str, Any]
+    if isinstance(original, GqlAppError):
+        extensions = dict(original.extensions)
+        if isinstance(original, UserFault) and original.field:
+            extensions["field"] = original.field
+        shown = {"message": original.message, "extensions": extensions}
+    elif original is None or isinstance(original, GraphQLError):
+        code = {"code": "BAD_USER_INPUT"} | dict(error.extensions or {})
+        shown = {"message": _SENT_VALUE.sub(".", error.message), "extensions": code}
+    else:
+        error_id = secrets.token_hex(6)
+        logger.error("unexpected error %s at %s", error_id, error.path, exc_info=original)
+        message = "Something went wrong on our side. It was logged under the id in `extensions`."
+        shown = {"message": message, "extensions": {"code": "INTERNAL", "errorId": error_id}}
+    if error.locations:
+        shown["locations"] = [location.formatted for location in error.locations]
+    if error.path:
+        shown["path"] = error.path
+    return shown

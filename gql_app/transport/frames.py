@@ -1,0 +1,44 @@
+"""Ready-made WebSocket frames, straight to the transport.
+
+uvicorn's protocol encodes a message anew for each socket that it is sent to. A shared answer differs between sockets
+only by the operation's id in front of it; `FrameProtocol` lets it be written as it is. It is the frame that RFC 6455
+(section 5.2) says: FIN and text, not masked, no extension (compression is never negotiated here), its length in the
+shortest form. Control frames and everything else stay uvicorn's.
+"""
+
+import struct
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+EXTENSION = "gql_app.write_text"
+"""Where the ASGI scope offers `FrameProtocol.write_text`."""
+
+FIN_TEXT = 0x81
+
+
+def header(length: int) -> bytes:
+    """What comes before a text of so many bytes."""
+    if length < 126:
+        return bytes((FIN_TEXT, length))
+    if length < 65_536:
+        return struct.pack("!BBH", FIN_TEXT, 126, length)
+    return struct.pack("!BBQ", FIN_TEXT, 127, length)
+
+
+class FrameProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, which can also write a text at once."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)  # none when the handshake was refused
+        if scope is not None:
+            scope["extensions"][EXTENSION] = self.write_text
+
+    def write_text(self, text: bytes) -> bool:
+        """Send this UTF-8 text; False when the client has not taken what was sent before, or is gone."""
+        if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
+            return False
+        self.transport.write(header(len(text)) + text)
+        return True
