@@ -1,0 +1,195 @@
+"""One execution for all who get the same answer: nobody gets another's, nobody misses one, nobody waits for another."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import websockets
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+from gql_app.accounts import service
+from gql_app.accounts.models import User
+from gql_app.accounts.service import NewUser
+from gql_app.fuel_requests.models import FuelRequest
+from gql_app.transport.frames import header
+from gql_app.transport.sharing import INBOX
+from gql_app.viewer import Role
+from tests.client import PATIENCE, Client, Subscribed
+from tests.people import PASSWORD, People, decide, log_in, submit
+from tests.running import Running
+
+REQUESTS = "subscription { fuelRequestStatusChanged { cursor fuelRequest { id note requester { username } } } }"
+RESUMED = REQUESTS.replace("subscription", "subscription ($after: String)").replace("Changed", "Changed(after: $after)")
+PRIVATE = "subscription { fuelRequestStatusChanged { status actor { username email } } }"
+NOTES = 'subscription ($after: String) { changes(after: $after, filter: {attribute: "note"}) { cursor newValue } }'
+SET_ROLE = "mutation ($id: ID!) { setRole(input: {userId: $id, role: USER}) { errors { code } } }"
+
+
+@pytest.fixture
+async def ivy(server: Running, people: People) -> Client:
+    """A second approver."""
+    hashed = await server.app.passwords.hash(PASSWORD)
+    new = NewUser("ivy", "ivy@example.test", hashed, None, role=Role.APPROVER)
+    await server.app.db.write(service.sign_up, new, None)
+    return await log_in(server.url, "ivy")
+
+
+@contextlib.contextmanager
+def selects(server: Running, table: str) -> Iterator[list[str]]:
+    """The statements in the block that read this table."""
+    seen: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("SELECT") and f"FROM {table}" in statement:
+            seen.append(statement)
+
+    for engine in server.app.db.sync_engines:
+        event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    for engine in server.app.db.sync_engines:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@contextlib.asynccontextmanager
+async def many(clients: list[Client], query: str, **variables: Any) -> AsyncIterator[list[Subscribed]]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(each.subscribed(query, **variables)) for each in clients]
+
+
+async def test_an_event_is_executed_once_for_all_who_get_the_same(server: Running, people: People, ivy: Client) -> None:
+    clients = [people.grace, ivy] * 5
+    async with many(clients, RESUMED) as fresh, many(clients, RESUMED, after="0") as resumed:
+        first = await submit(people.ada)  # from here on all of them have caught up
+        assert [(await each.next())["fuelRequest"]["id"] for each in fresh + resumed] == [first] * 20
+        with selects(server, "fuel_requests") as seen:
+            second = await submit(people.linus, note="n")
+            told = [await each.next() for each in fresh + resumed]
+        assert told == [told[0]] * 20
+        assert told[0]["fuelRequest"] == {"id": second, "note": "n", "requester": {"username": "linus"}}
+        assert len(seen) == 1
+
+
+async def test_what_depends_on_who_looks_is_given_to_nobody_else(people: People, ivy: Client) -> None:
+    own = {"grace": "grace@example.test", "ivy": "ivy@example.test"}
+    deciders = {"grace": people.grace, "ivy": ivy}
+    async with many([people.grace, ivy, people.grace, ivy, people.root], PRIVATE) as streams:
+        for decider in ("grace", "ivy", "ivy", "grace"):
+            request = await submit(people.ada)
+            await decide(deciders[decider], request)
+            told = [(await each.take(2))[1]["actor"] for each in streams]
+            assert [actor["username"] for actor in told] == [decider] * 5
+            seen_by = ["grace", "ivy", "grace", "ivy"]
+            assert [actor["email"] for actor in told[:4]] == [own[decider] if v == decider else None for v in seen_by]
+            assert told[4]["email"] == own[decider]
+
+
+async def test_those_who_look_the_same_but_may_see_other_things_share_nothing(people: People) -> None:
+    """ada and linus send the same document; each hears only of her own."""
+    async with many([people.ada, people.linus] * 3, REQUESTS) as streams:
+        mine, his = await submit(people.ada), await submit(people.linus)
+        assert [(await each.next())["fuelRequest"]["id"] for each in streams] == [mine, his] * 3
+        again = await submit(people.ada)
+        assert [(await each.next())["fuelRequest"]["id"] for each in streams[::2]] == [again] * 3
+
+
+async def test_who_loses_her_role_in_mid_stream_hears_nothing_more(people: People, ivy: Client) -> None:
+    me = await ivy.data("{ viewer { id } }")
+    async with many([people.grace, ivy], REQUESTS) as (hers, ivys):
+        first = await submit(people.ada)
+        assert [(await each.next())["fuelRequest"]["id"] for each in (hers, ivys)] == [first] * 2
+        assert (await people.root.data(SET_ROLE, id=me["id"]))["errors"] == []
+        second = await submit(people.ada)
+        assert (await hers.next())["fuelRequest"]["id"] == second
+        message = await ivys.message()
+        assert message["type"] == "error"
+        assert message["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_an_id_that_is_used_again_belongs_to_the_new_operation(people: People) -> None:
+    async with people.grace.socket() as stream:
+        for number in range(20):
+            query = "subscription { fuelRequestStatusChanged { mark%d: cursor } }" % number  # noqa: UP031  (braces)
+            payload = {"query": query}
+            await stream.send({"type": "subscribe", "id": "1", "payload": payload})
+            await submit(people.ada)
+            message = await stream.receive()
+            assert list(message["payload"]["data"]["fuelRequestStatusChanged"]) == [f"mark{number}"]
+            await stream.send({"type": "complete", "id": "1"})
+
+
+def add_notes(session: Session, lengths: list[int]) -> None:
+    owner = session.scalars(select(User.id)).first()
+    session.add_all(FuelRequest(requester_id=owner, litres=Decimal(1), note="x" * length) for length in lengths)
+
+
+@contextlib.asynccontextmanager
+async def stalled(url: str, token: str | None) -> AsyncIterator[websockets.ClientConnection]:
+    """A subscription to all notes that reads nothing until it is asked to."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+    narrow.setblocking(False)
+    protocols = [websockets.Subprotocol("graphql-transport-ws")]
+    address = url.replace("http", "ws", 1) + "/graphql"
+    async with websockets.connect(
+        address, sock=narrow, subprotocols=protocols, max_queue=1, ping_interval=None, proxy=None, max_size=None
+    ) as connection:
+        init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
+        await connection.send(json.dumps(init))
+        await connection.recv()
+        await connection.send(json.dumps({"type": "subscribe", "id": "s", "payload": {"query": NOTES}}))
+        await connection.send(json.dumps({"type": "ping"}))
+        assert json.loads(await connection.recv())["type"] == "pong"
+        yield connection
+
+
+async def test_who_reads_nothing_holds_up_nobody_and_misses_nothing(server: Running, people: People) -> None:
+    lengths = [20_000] * (INBOX * 20)  # more than the sockets in between take in
+    async with (
+        stalled(server.url, people.root.token) as slow,
+        stalled(server.url, people.root.token) as slower,
+        many([people.root] * 3, NOTES) as live,
+    ):
+        await server.app.db.write(add_notes, [1])
+        for each in live:
+            assert (await each.next())["newValue"] == "x"
+        for start in range(0, len(lengths), 10):
+            await server.app.db.write(add_notes, lengths[start : start + 10])
+            for each in live:
+                assert [len(found["newValue"]) for found in await each.take(10)] == [20_000] * 10
+        for connection in (slow, slower):
+            cursors: list[int] = []
+            async with asyncio.timeout(PATIENCE):
+                while len(cursors) < 1 + len(lengths):
+                    message = json.loads(await connection.recv())
+                    cursors.append(int(message["payload"]["data"]["changes"]["cursor"]))
+            assert cursors == sorted(set(cursors))
+
+
+@pytest.mark.parametrize("length", [1, 60, 126, 65_400, 65_536, 70_000])
+async def test_frames_of_every_length_are_read_by_a_real_client(server: Running, people: People, length: int) -> None:
+    async with people.root.subscribed(NOTES) as notes:
+        await server.app.db.write(add_notes, [1])
+        assert len((await notes.next())["newValue"]) == 1
+        await server.app.db.write(add_notes, [length])
+        assert len((await notes.next())["newValue"]) == length
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65_535, b"\x81\x7e\xff\xff"),
+        (65_536, b"\x81\x7f" + (65_536).to_bytes(8, "big")),
+    ],
+)
+def test_the_length_of_a_frame_has_its_shortest_form(length: int, expected: bytes) -> None:
+    """RFC 6455, section 5.2: the minimal number of bytes must be used."""
+    assert header(length) == expected
