@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.dev-ready
 INPUTS := pyproject.toml hatch_build.py requirements/run.txt requirements/build.txt $(shell find frontend -type f -not -path '*/node_modules/*')
 
-.PHONY: run test lint bench schema lock clean
+.PHONY: run test lint bench bench-plot schema lock clean
 
 run: $(READY)
 	$(BIN)/gql-app serve --demo --port $(PORT)
@@ -24,7 +24,10 @@ schema: $(READY)
 	$(BIN)/gql-app schema > schema.graphql
 
 bench: $(DEV_READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-plot: $(DEV_READY)  ## docs/images/fanout.svg from the latest results
+	$(BIN)/python -m benchmarks.plot
 
 lock:  ## refresh the locked versions (needs uv: pip install uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt pyproject.toml
