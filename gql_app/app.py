@@ -93,7 +93,7 @@ class App:
     async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            context.identify(await self.db.look_up(sessions.authenticate, token.strip(), context.arrived_at))
+            context.identify(await sessions.authenticate(self.db, token.strip(), context.arrived_at))
         return context
 
     async def _check_tables(self) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session as DbSession
 from gql_app.accounts import models
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
+from gql_app.api.lookups import Lookup
 from gql_app.api.nodes import Node, node_finder
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -44,8 +45,8 @@ class User(Node):
         return self.revealed or (viewer is not None and (viewer.is_admin or viewer.id == self.key))
 
     @staticmethod
-    def of(user: models.User, *, revealed: bool = False) -> "User":
-        """``revealed``: to somebody who has just proved to be this user."""
+    def of(user: Any, *, revealed: bool = False) -> "User":
+        """``user``: an entity or its row. ``revealed``: to somebody who has just proved to be this user."""
         values: dict[str, Any] = {
             "public_id": user.public_id,
             "key": user.id,
@@ -57,7 +58,7 @@ class User(Node):
             "updated_at": user.updated_at,
             "revealed": revealed,
         }
-        if isinstance(user, models.PremiumUser):
+        if user.plan == models.PremiumUser.__mapper_args__["polymorphic_identity"]:
             return PremiumUser(**values, premium_since=user.premium_since)
         return StandardUser(**values)
 
@@ -72,10 +73,17 @@ class PremiumUser(User):
     premium_since: datetime
 
 
-def users_by_id(session: DbSession, ids: Sequence[int]) -> Mapping[int, User]:
-    """For `Context.load`."""
-    found = session.scalars(select(models.User).where(models.User.id.in_(ids)))
-    return {user.id: User.of(user) for user in found}
+_users: Any = models.User.__table__.c
+_premium: Any = models.PremiumUser.__table__.c
+
+users_by_id: Lookup[int, User] = Lookup.by(
+    _users.id,
+    User.of,
+    select(*(column for column in _users if column.name != "password_hash"), _premium.premium_since).outerjoin_from(
+        models.User.__table__, models.PremiumUser.__table__, _users.id == _premium.id
+    ),
+)
+"""For `Context.load`."""
 
 
 @node_finder("User")

@@ -5,11 +5,13 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import AuthSession, User
+from gql_app.db import Database
 from gql_app.viewer import Viewer
 
 TOKEN_BYTES = 32
@@ -30,19 +32,26 @@ def begin(session: Session, user: User, lifetime: timedelta) -> NewSession:
     return NewSession(token, expires_at)
 
 
-def authenticate(session: Session, token: str, as_of: int) -> Viewer | None:
-    """Who this token belongs to, if the session is still on. ``as_of``: the log position known before this read."""
-    query = (
-        select(User.id, User.public_id, User.role, AuthSession.public_id, AuthSession.expires_at)
-        .join(AuthSession, AuthSession.user_id == User.id)
-        .where(
-            AuthSession.token_hash == _hash(token),
-            AuthSession.revoked_at.is_(None),
-            AuthSession.expires_at > datetime.now(UTC),
-        )
+_users: Any = User.__table__.c
+_sessions: Any = AuthSession.__table__.c
+_VIEWER = (
+    select(_users.id, _users.public_id, _users.role, _sessions.public_id, _sessions.expires_at)
+    .join_from(AuthSession.__table__, User.__table__, _sessions.user_id == _users.id)
+    .where(
+        _sessions.token_hash == bindparam("token_hash"),
+        _sessions.revoked_at.is_(None),
+        _sessions.expires_at > bindparam("now"),
     )
-    row = session.execute(query).one_or_none()
-    return None if row is None else Viewer(*row, as_of=as_of)
+)
+
+
+async def authenticate(db: Database, token: str, as_of: int) -> Viewer | None:
+    """Who this token belongs to, if the session is still on. ``as_of``: the log position known before this read."""
+    rows = await db.rows(_VIEWER, {"token_hash": _hash(token), "now": datetime.now(UTC)})
+    if not rows:
+        return None
+    user_id, public_id, role, session_id, expires_at = tuple(rows[0])
+    return Viewer(user_id, public_id, role, session_id, expires_at, as_of)
 
 
 def revoke(sessions: Iterable[AuthSession]) -> None:

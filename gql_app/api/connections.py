@@ -124,7 +124,8 @@ def load_page(session: Session, query: Select[R], order: Order, args: PageArgs) 
     descending = order.descending != args.backward
     columns = (order.column, order.unique)
     query = query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(args.size + 1)
-    rows = list(session.scalars(query).all())
+    result = session.execute(query)
+    rows: list[Any] = list(result.scalars() if len(result.keys()) == 1 else result)
     more = len(rows) > args.size
     del rows[args.size :]
     if args.backward:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+from gql_app.api.lookups import Lookup
 from gql_app.changes.capture import act_as
 from gql_app.changes.feed import Feed
 from gql_app.changes.log import parse_cursor
@@ -58,7 +59,7 @@ class Context:
     _client: str = ""
     last_event_id: str | None = None
     private: bool = False
-    _loaders: dict[Callable[..., Any], DataLoader[Any, Any]] = field(default_factory=dict)
+    _loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property
     def viewer(self) -> Viewer | None:
@@ -114,13 +115,16 @@ class Context:
 
         return await self.db.write(acting)
 
-    async def load(self, batch: Callable[[Session, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
+    async def load(self, batch: Lookup[K, T] | Callable[[Session, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
         """What ``batch`` finds for the key; all keys asked for at the same time are looked up in one statement."""
         loader = self._loaders.get(batch)
         if loader is None:
 
             async def load_all(keys: list[K]) -> list[T | None]:
-                found = await self.db.look_up(batch, keys)
+                if isinstance(batch, Lookup):
+                    found = batch.found(await self.db.rows(batch.statement, batch.parameters(keys)))
+                else:
+                    found = await self.db.look_up(batch, keys)
                 return [found.get(each) for each in keys]
 
             loader = self._loaders[batch] = DataLoader(load_fn=load_all)

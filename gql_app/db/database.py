@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from asyncpg import PostgresError
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Executable, Row, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -42,6 +42,7 @@ class Database:
         """For bare connections; units of work have their own way to the database."""
         self._embedded = Embedded(self.url, pool_size) if self.is_sqlite else None
         self._writers = self.engine.execution_options(gql_app_write=True)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite has one writer at a time: to queue for it here is fair and costs nothing, to queue inside
         # SQLite is a sleep with growing pauses. PostgreSQL needs no such queue.
         self._turn = asyncio.Semaphore(1 if self.is_sqlite else pool_size)
@@ -100,6 +101,15 @@ class Database:
                 return self._embedded.look_up(work, *args, **kwargs)
         return await self.read(work, *args, **kwargs)
 
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """The rows of one statement made beforehand, in a snapshot of its own; `look_up` says what it may take."""
+        if self._embedded is not None:
+            with contextlib.suppress(Busy):
+                return self._embedded.rows(statement, parameters)
+            return await self._embedded.read(_rows, statement, parameters)
+        async with self._autocommit.connect() as connection:
+            return (await connection.execute(statement, parameters)).all()
+
     async def write(
         self,
         work: Callable[Concatenate[Session, P], T],
@@ -145,6 +155,10 @@ class Database:
             # what is written right before the commit would be missing.
             await session.commit()
             return result
+
+
+def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    return session.connection().execute(statement, parameters).all()
 
 
 def _worth_retrying(error: Exception) -> bool:

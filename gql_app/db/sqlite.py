@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Executable, Row, StaticPool, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -37,9 +37,12 @@ class Embedded:
             url, pool_size=readers + 1, max_overflow=0, hide_parameters=True, connect_args=options
         )
         self._loops = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
-        self.engines = (self._engine, self._loops)
+        self._bare = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
+        self._connection: Connection | None = None
+        self.engines = (self._engine, self._loops, self._bare)
         set_up(self._engine)
         set_up(self._loops, busy_timeout=0)
+        set_up(self._bare, busy_timeout=0, transactions=False)
         self._writing = self._engine.execution_options(gql_app_write=True)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="gql_app-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="gql_app-write")
@@ -51,6 +54,8 @@ class Embedded:
     def close(self) -> None:
         self._readers.shutdown()
         self._writer.shutdown()
+        if self._connection is not None:
+            self._connection.close()
         for engine in self.engines:
             engine.dispose()
 
@@ -60,12 +65,14 @@ class Embedded:
 
     def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Read in this very thread. Raises Busy: a reader of a WAL waits for nobody, except in rare moments."""
-        try:
+        with _never_waiting():
             return self._read(self._loops, work, *args, **kwargs)
-        except OperationalError as error:
-            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise Busy from error
-            raise
+
+    def rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """The rows of one statement, in this very thread. Raises Busy."""
+        with _never_waiting():
+            self._connection = self._connection or self._bare.connect()
+            return self._connection.execute(statement, parameters).all()
 
     def _read(
         self, engine: Engine, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -99,6 +106,16 @@ class Embedded:
             return result
 
 
+@contextlib.contextmanager
+def _never_waiting() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise Busy from error
+        raise
+
+
 def _call_all(rings: Iterable[Callable[[], None]]) -> None:
     for ring in rings:
         ring()
@@ -109,8 +126,8 @@ def _open(path: str) -> None:
         connection.execute("SELECT count(*) FROM sqlite_master")
 
 
-def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT) -> None:
-    """Have every connection of this engine work as we need it."""
+def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT, transactions: bool = True) -> None:
+    """Have every connection of this engine work as we need it; without ``transactions`` each statement is alone."""
 
     def connected(connection: Any, record: object) -> None:
         cursor = connection.cursor()
@@ -124,7 +141,8 @@ def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT) -> None:
         cursor.close()
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", _begin)
+    if transactions:
+        event.listen(engine, "begin", _begin)
 
 
 def _begin(connection: Connection) -> None:

@@ -4,10 +4,12 @@ import enum
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, cast
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts import models as accounts
@@ -15,6 +17,8 @@ from gql_app.accounts.graphql import User, users_by_id
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
+from gql_app.api.lookahead import mentions
+from gql_app.api.lookups import Lookup
 from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.changes.models import ChangeEvent
@@ -25,6 +29,8 @@ from gql_app.fuel_requests.models import FuelRequestStatus
 from gql_app.viewer import Role, Viewer
 
 strawberry.enum(FuelRequestStatus)
+
+NOBODY: Mapping[int, User] = MappingProxyType({})
 
 
 @strawberry.type
@@ -40,19 +46,24 @@ class FuelRequest(Node):
     created_at: datetime
     updated_at: datetime
 
-    @strawberry.field
-    async def requester(self, info: Info) -> User:
-        user = await info.context.load(users_by_id, self.requester_id)
-        assert user is not None  # a foreign key holds it
-        return user
+    people: strawberry.Private[Mapping[int, User]]
 
     @strawberry.field
-    async def decided_by(self, info: Info) -> User | None:
-        return await info.context.load(users_by_id, self.decided_by_id) if self.decided_by_id else None
+    def requester(self, info: Info) -> User:
+        return self._person(info, self.requester_id)
+
+    @strawberry.field
+    def decided_by(self, info: Info) -> User | None:
+        return self._person(info, self.decided_by_id) if self.decided_by_id else None
+
+    def _person(self, info: Info, user_id: int) -> User:
+        return self.people.get(user_id) or cast(User, info.context.load(users_by_id, user_id))  # GraphQL awaits it
 
     @classmethod
-    def of(cls, row: models.FuelRequest) -> "FuelRequest":
+    def of(cls, row: Any, people: Mapping[int, User] = NOBODY) -> "FuelRequest":
+        """``row``: an entity or its row. ``people``: users who have been looked up already, by their keys."""
         return cls(
+            people=people,
             public_id=row.public_id,
             requester_id=row.requester_id,
             decided_by_id=row.decided_by_id,
@@ -72,10 +83,9 @@ def _visible_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID
     return {row.public_id: FuelRequest.of(row) for row in session.scalars(query)}
 
 
-def fuel_requests_by_public_id(session: DbSession, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
-    """For `Context.load`, where it is known already that the viewer may see them."""
-    query = select(models.FuelRequest).where(models.FuelRequest.public_id.in_(ids))
-    return {row.public_id: FuelRequest.of(row) for row in session.scalars(query)}
+_table: Any = models.FuelRequest.__table__
+fuel_requests_by_public_id: Lookup[UUID, FuelRequest] = Lookup.by(_table.c.public_id, FuelRequest.of, select(_table))
+"""For `Context.load`; whether the viewer may see them is still to be asked."""
 
 
 @strawberry.input(description="Only the requests for which all that is given holds.")
@@ -104,9 +114,14 @@ class FuelRequestOrder:
 
 
 def _page(
-    session: DbSession, viewer: Viewer, filter: FuelRequestFilter, order_by: FuelRequestOrder, args: PageArgs
+    session: DbSession,
+    viewer: Viewer,
+    filter: FuelRequestFilter,
+    order_by: FuelRequestOrder,
+    args: PageArgs,
+    with_people: bool,
 ) -> Connection[FuelRequest]:
-    query = service.visible(viewer)
+    query: Select[Any] = service.visible(viewer).with_only_columns(*_table.c)
     if filter.status is not None:
         query = query.where(models.FuelRequest.status == filter.status)
     if filter.requester_id is not None:
@@ -115,7 +130,12 @@ def _page(
         query = query.where(models.FuelRequest.requester_id.in_(requester))
     column = getattr(models.FuelRequest, order_by.field.value)
     order = Order(column, models.FuelRequest.id, descending=order_by.direction is OrderDirection.DESC)
-    return load_page(session, query, order, args).connection(FuelRequest.of)
+    page = load_page(session, query, order, args)
+    people = NOBODY
+    if with_people:
+        ids = {row.requester_id for row in page.rows} | {row.decided_by_id for row in page.rows} - {None}
+        people = users_by_id.within(session, ids)
+    return page.connection(lambda row: FuelRequest.of(row, people))
 
 
 @strawberry.type
@@ -126,7 +146,9 @@ class FuelRequestQueries:
     async def fuel_request(self, info: Info, id: strawberry.ID) -> FuelRequest | None:
         viewer = info.context.require_viewer()
         public_id = id_of("FuelRequest", id)
-        return (await info.context.look_up(_visible_by_public_id, viewer, [public_id])).get(public_id)
+        found = await info.context.load(fuel_requests_by_public_id, public_id)
+        may_see = found is not None and (viewer.sees_all("FuelRequest") or found.requester_id == viewer.id)
+        return found if may_see else None
 
     @strawberry.field(description="One's own; for approvers and admins everybody's. Newest first unless ordered.")
     async def fuel_requests(
@@ -142,7 +164,9 @@ class FuelRequestQueries:
         viewer = info.context.require_viewer()
         args = PageArgs(first, after, last, before)
         order = order_by or FuelRequestOrder()
-        return await info.context.read(_page, viewer, filter or FuelRequestFilter(), order, args)
+        return await info.context.read(
+            _page, viewer, filter or FuelRequestFilter(), order, args, mentions(info, "requester", "decidedBy")
+        )
 
 
 @strawberry.input
