@@ -45,7 +45,8 @@ class ServiceProcess:
         self._process = await asyncio.create_subprocess_exec(
             *command, cwd=self._directory, env=self._environment, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        self._reader = asyncio.create_task(self._read())
+        assert self._process.stdout is not None
+        self._reader = asyncio.create_task(self._read(self._process.stdout))
         return self
 
     async def __aexit__(
@@ -105,9 +106,7 @@ class ServiceProcess:
             await self._reader
             return await self.process.wait()
 
-    async def _read(self) -> None:
-        stream = self.process.stdout
-        assert stream is not None
+    async def _read(self, stream: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await stream.readline():
                 async with self._printed:

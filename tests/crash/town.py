@@ -8,7 +8,7 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,11 +19,11 @@ from sqlalchemy import func, select, update
 
 from gql_app.accounts import service
 from gql_app.accounts.service import NewUser
-from gql_app.changes.models import ChangeRecord
+from gql_app.changes.models import ChangeOutbox, ChangeRecord
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery, DeliveryState
 from gql_app.viewer import Role
-from tests.client import Client
+from tests.client import PATIENCE, Client
 from tests.people import DECIDE, SUBMIT
 from tests.standins.process import StandInProcess
 from tests.standins.smtp import SmtpStandIn
@@ -41,10 +41,10 @@ _deliveries: Any = Delivery.__table__
 _log: Any = ChangeRecord.__table__
 
 
-async def sign_up(db: Database) -> dict[str, str]:
+async def sign_up(db: Database, asking: Sequence[str] = ASKING) -> dict[str, str]:
     """The tokens of the people who ask, of grace who decides and of root who sees everything."""
     tokens = {}
-    roles = {**dict.fromkeys(ASKING, Role.USER), "grace": Role.APPROVER, "root": Role.ADMIN}
+    roles = {**dict.fromkeys(asking, Role.USER), "grace": Role.APPROVER, "root": Role.ADMIN}
     for number, (name, role) in enumerate(roles.items()):
         new = NewUser(name, f"{name}@example.test", HASH, f"+150055501{number:02}", role=role)
         _, session = await db.write(service.sign_up, new, timedelta(days=1))
@@ -196,6 +196,11 @@ class Subscriber:
             if event["newValue"] == DeliveryState.UNKNOWN.name and event["entityType"] == "Delivery":
                 await end_waiting(self._db)
 
+    async def until(self, seen: Callable[[Sequence[dict[str, Any]]], bool]) -> None:
+        """Until this is true of the events that have arrived."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: seen(self.events))
+
     async def until_finished(self, seconds: float) -> None:
         """Until every message that is owed has been sent, and every event of the log has arrived here."""
         async with asyncio.timeout(seconds), self._news:
@@ -204,6 +209,8 @@ class Subscriber:
 
     async def _finished(self) -> bool:
         if set(await states(self._db)) != {DeliveryState.SENT}:
+            return False
+        if await self._db.read(lambda s: s.scalar(select(func.count()).select_from(ChangeOutbox))):
             return False
         last = await self._db.read(lambda s: s.execute(select(func.max(_log.c.position))).scalar_one())
         return bool(self.events) and int(self.events[-1]["cursor"]) == last
