@@ -1,13 +1,15 @@
 # Every target does its whole set-up: Python 3.11 or newer, make and git are enough.
 PYTHON ?= python3
 PORT ?= 8000
+SECONDS ?= 600
+SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.dev-ready
 INPUTS := pyproject.toml hatch_build.py requirements/run.txt requirements/build.txt $(shell find frontend -type f -not -path '*/node_modules/*')
 
-.PHONY: run test lint bench bench-plot schema lock clean
+.PHONY: run test lint bench bench-plot torture schema lock clean
 
 run: $(READY)
 	$(BIN)/gql-app serve --demo --port $(PORT)
@@ -28,6 +30,9 @@ bench: $(DEV_READY)
 
 bench-plot: $(DEV_READY)  ## docs/images/fanout.svg from the latest results
 	$(BIN)/python -m benchmarks.plot
+
+torture: $(DEV_READY)  ## needs PostgreSQL and Redis
+	$(BIN)/python -m tests.torture --seconds $(SECONDS) --seed $(SEED)
 
 lock:  ## refresh the locked versions (needs uv: pip install uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt pyproject.toml

@@ -30,7 +30,7 @@ class ServiceProcess:
     `lines` are what it has printed so far, on both streams.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str], *arguments: str) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], *arguments: str, limit: float = LIMIT) -> None:
         self.lines: list[str] = []
         self._directory = directory
         self._environment = environment(settings)
@@ -39,6 +39,7 @@ class ServiceProcess:
         self._reader: asyncio.Task[None] | None = None
         self._printed = asyncio.Condition()
         self._silent = False
+        self._limit = limit
 
     async def __aenter__(self) -> Self:
         command = (sys.executable, "-m", "gql_app", *self._arguments)
@@ -52,9 +53,7 @@ class ServiceProcess:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.ended()
+        await self.kill()
 
     @property
     def process(self) -> Process:
@@ -68,7 +67,7 @@ class ServiceProcess:
     async def line(self, pattern: str) -> re.Match[str]:
         """The first line that matches, as soon as it is printed."""
         try:
-            async with asyncio.timeout(LIMIT), self._printed:
+            async with asyncio.timeout(self._limit), self._printed:
                 while True:
                     for line in self.lines:
                         if found := re.search(pattern, line):
@@ -96,13 +95,19 @@ class ServiceProcess:
 
     async def kill(self) -> None:
         """SIGKILL; returns when the process is gone."""
-        self.process.kill()
+        self.strike()
         await self.ended()
+
+    def strike(self) -> None:
+        """SIGKILL, if it has not ended. (Not `Process.kill`: that would take away the exit code of one that has.)"""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
     async def ended(self) -> int:
         """The exit code, once all that was printed has been read."""
         assert self._reader is not None
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(self._limit):
             await self._reader
             return await self.process.wait()
 
