@@ -6,7 +6,17 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 """
 
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
-from gql_app.db.database import Database
+from gql_app.db.database import Database, is_outage
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 
-__all__ = ["ON_COMMIT", "Base", "BigId", "Database", "ReadSession", "Timestamped", "UtcDateTime", "WriteSession"]
+__all__ = [
+    "ON_COMMIT",
+    "Base",
+    "BigId",
+    "Database",
+    "ReadSession",
+    "Timestamped",
+    "UtcDateTime",
+    "WriteSession",
+    "is_outage",
+]

@@ -85,9 +85,20 @@ class Database:
             yield connection
 
     async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work(session, *args)`` on one snapshot of the database; it must not change anything."""
+        """Run ``work(session, *args)`` on one snapshot of the database; it must not change anything.
+
+        When the connection breaks it is run once more, on another one.
+        """
         if self._embedded is not None:
             return await self._embedded.read(work, *args, **kwargs)
+        try:
+            return await self._read(work, *args, **kwargs)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return await self._read(work, *args, **kwargs)
+
+    async def _read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         async with AsyncSession(self.engine, sync_session_class=ReadSession, expire_on_commit=False) as session:
             return await session.run_sync(work, *args, **kwargs)
 
@@ -107,6 +118,14 @@ class Database:
             with contextlib.suppress(Busy):
                 return self._embedded.rows(statement, parameters)
             return await self._embedded.read(_rows, statement, parameters)
+        try:
+            return await self._rows(statement, parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return await self._rows(statement, parameters)
+
+    async def _rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         async with self._autocommit.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
 
@@ -155,6 +174,11 @@ class Database:
             # what is written right before the commit would be missing.
             await session.commit()
             return result
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is away, which passes; not that it refused what it was told."""
+    return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
+from gql_app.db import is_outage
 from gql_app.errors import GqlAppError, Unauthenticated
 from gql_app.transport.answers import Answer, refusal_of
 from gql_app.transport.documents import is_subscription
@@ -117,9 +118,8 @@ class _Socket:
             self._close(close.code, close.reason)
         except TimeoutError:
             self._close(4408, "Connection initialisation timeout")
-        except Exception:
-            logger.exception("a WebSocket failed")
-            self._close(1011, "Internal error")
+        except Exception as error:
+            self._close_after(error)
 
     async def _handle(self, text: str | None) -> None:
         try:
@@ -196,8 +196,16 @@ class _Socket:
                 self._close(4401, "Unauthorized")
         except TimeoutError:
             self._close(4408, "Messages were left unread")
-        except Exception:
-            logger.exception("an operation on a WebSocket failed")
+        except Exception as error:
+            self._close_after(error)
+
+    def _close_after(self, error: Exception) -> None:
+        """graphql-ws takes 1011 as final; after 1013 it tries again (its client.ts, isFatalInternalCloseCode)."""
+        if is_outage(error):
+            logger.warning("a WebSocket is closed, its client may come back: the database is away (%r)", error)
+            self._close(1013, "Try again later")
+        else:
+            logger.error("a WebSocket failed", exc_info=error)
             self._close(1011, "Internal error")
 
     async def _operate(self, operation_id: str, payload: object, context: Context) -> None:

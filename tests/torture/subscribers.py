@@ -22,7 +22,7 @@ CHANGES = """
     }"""
 LONGEST_STAY = 8.0
 """Seconds until a subscriber drops its connection by itself, at most."""
-FINAL = (4400, 4401, 4403, 4406, 4408, 4409, 4429)
+FINAL = (1011, 4400, 4401, 4403, 4406, 4408, 4409, 4429)
 """Close codes after which a client would give up, or that it would have to blame itself for."""
 
 
