@@ -70,7 +70,7 @@ class Feed:
         async with self._looking:
             while True:
                 try:
-                    events = await self.db.look_up(log.page, self.position, None)
+                    events = await log.news(self.db, self.position)
                 except CursorExpired as expired:  # pruned before this process had read it
                     for watch in tuple(self._watches):
                         watch.end(expired)

@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeLogState, ChangeRecord
+from gql_app.db import Database
 from gql_app.errors import CursorExpired, Invalid
 
 PAGE = 500
@@ -56,6 +57,23 @@ def page(
     if where is not None:
         query = query.where(where)
     return [ChangeEvent.of(row) for row in session.execute(query)]
+
+
+_NEWS = SELECT_EVENTS.where(ChangeRecord.__table__.c.position > bindparam("after")).order_by("position").limit(PAGE)
+_FLOOR = select(ChangeLogState.__table__.c.pruned_through)
+
+
+async def news(db: Database, after: int) -> Sequence[ChangeEvent]:
+    """The same as `page` for all events, as a look-up: what the feed asks for after every commit.
+
+    The log's beginning is read after the events: what was pruned in between is noticed, too.
+    """
+    rows = await db.rows(_NEWS, {"after": after})
+    if not rows or rows[0].position != after + 1:
+        floors = await db.rows(_FLOOR, {})
+        if floors and after < floors[0].pruned_through:
+            raise CursorExpired(str(floors[0].pruned_through))
+    return [ChangeEvent.of(row) for row in rows]
 
 
 def prune(session: Session, before: datetime, limit: int = 10_000) -> int:

@@ -134,6 +134,7 @@ def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT, transactions: bo
         for pragma in (
             f"busy_timeout={busy_timeout}",
             "journal_mode=WAL",
+            "wal_autocheckpoint=4000",  # pages; a commit that has to move fewer of them costs twice the others
             "synchronous=NORMAL",  # in WAL mode a crash of the process loses nothing, a power cut the last commits
             "foreign_keys=ON",
         ):

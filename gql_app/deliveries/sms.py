@@ -27,7 +27,7 @@ from gql_app.settings import Twilio
 CLOCK_SKEW = timedelta(minutes=5)
 """How much Twilio's clock may differ from ours when a message is looked up by its time."""
 
-CONCURRENCY = 16
+CONCURRENCY = 48
 """Messages in the air at a time."""
 CREDENTIALS = "Twilio refused our account SID or auth token"
 

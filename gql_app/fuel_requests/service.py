@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from gql_app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -14,6 +14,9 @@ from gql_app.viewer import Role, Viewer
 
 MOST_LITRES = Decimal(1_000_000)
 NOTE_LENGTH = 2000
+
+
+_BY_PUBLIC_ID = select(FuelRequest).where(FuelRequest.public_id == bindparam("public_id"))
 
 
 def visible(viewer: Viewer) -> Select[FuelRequest]:
@@ -43,7 +46,7 @@ def decide(
     if status is FuelRequestStatus.PENDING:
         raise Invalid("Decide for APPROVED or REJECTED.", field="status")
     note = clean_text(note, field="note", longest=NOTE_LENGTH)
-    request = session.scalar(select(FuelRequest).where(FuelRequest.public_id == request_id))
+    request = session.scalar(_BY_PUBLIC_ID, {"public_id": request_id})
     if request is None:
         raise NotFound(field="id")
     if request.status is not FuelRequestStatus.PENDING:
