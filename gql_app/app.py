@@ -9,9 +9,9 @@ from importlib.metadata import version
 
 from broadcaster import Broadcast
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gql_app import migrations
 from gql_app.accounts import sessions
@@ -35,7 +35,7 @@ from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.schema import schema
-from gql_app.server import announced_stop
+from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings
 from gql_app.transport.execution import Engine
 from gql_app.transport.http import HttpEndpoint
@@ -120,33 +120,49 @@ def _status_callback(settings: Settings) -> str | None:
     return settings.public_url + PATH if reachable else None
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI application; it opens and closes everything in its lifespan."""
     return create_asgi(App(settings or Settings.from_environment()))
 
 
-def create_asgi(app: App) -> Starlette:
+def create_asgi(app: App) -> ASGIApp:
     """The parts of a process behind ASGI."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with app.running(deliver=app.settings.inline_worker):
+            leave_alone_what_stays()
             with announced_stop(app.stopping):
                 yield
             app.stopping.set()
 
-    origins = list(app.settings.cors_origins)
-    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
-    return Starlette(routes=_routes(app), middleware=[cors] if origins else [], lifespan=lifespan)
+    settings = app.settings
+    engine = Engine(schema._schema)
+    page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
+    http = HttpEndpoint(engine, app.make_context, page, app.stopping)
+    websocket = WebSocketEndpoint(engine, app.make_context)
+    whole: ASGIApp = ShortWay("/graphql", http, websocket, Starlette(routes=_routes(app), lifespan=lifespan))
+    if origins := list(settings.cors_origins):
+        whole = CORSMiddleware(whole, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    return whole
+
+
+class ShortWay:
+    """One path is answered without Starlette's routes and error pages: for a small query they are a tenth of it."""
+
+    def __init__(self, path: str, http: ASGIApp, websocket: ASGIApp, others: ASGIApp) -> None:
+        self._path = path
+        self._here = {"http": http, "websocket": websocket}
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._here[scope["type"]] if scope.get("path") == self._path else self._others
+        await app(scope, receive, send)
 
 
 def _routes(app: App) -> list[BaseRoute]:
     settings = app.settings
-    engine = Engine(schema._schema)
-    page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     routes: list[BaseRoute] = [
-        Route("/graphql", HttpEndpoint(engine, app.make_context, page, app.stopping)),
-        WebSocketRoute("/graphql", WebSocketEndpoint(engine, app.make_context)),
         *ops_routes(app.db, app.feed, app.workers.channels, app.backend),
         *report_routes(app.db, settings),
         *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),

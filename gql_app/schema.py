@@ -1,13 +1,9 @@
 """The schema: every vertical's part of it, joined. A new vertical adds one line to each of the three."""
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from graphql import GraphQLNamedType, GraphQLObjectType
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.tools import merge_types
 
 from gql_app.accounts import rules as account_rules
@@ -15,6 +11,7 @@ from gql_app.accounts.graphql import AccountQueries, AccountSubscriptions, Premi
 from gql_app.accounts.mutations import AccountMutations
 from gql_app.api.connections import LARGEST_PAGE
 from gql_app.api.context import Info
+from gql_app.api.direct import resolve_directly
 from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
 from gql_app.audit.graphql import AuditQueries, AuditSubscriptions
@@ -64,22 +61,7 @@ schema = strawberry.Schema(
 )
 
 
-def _resolve_directly(types: Mapping[str, GraphQLNamedType]) -> None:
-    """Read plain attributes without the way through Strawberry's own resolver: half of what a field costs."""
-    for each in types.values():
-        if isinstance(each, GraphQLObjectType):
-            for field in each.fields.values():
-                if getattr(field.resolve, "_is_default", False):
-                    definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-                    field.resolve = _attribute(definition.python_name)
-
-
-def _attribute(name: str) -> Callable[[object, object], Any]:
-    get = attrgetter(name)
-    return lambda source, info: get(source)
-
-
-_resolve_directly(schema._schema.type_map)
+resolve_directly(schema._schema.type_map)
 
 
 def printed() -> str:

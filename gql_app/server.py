@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -52,6 +53,16 @@ def announced_stop(stopping: asyncio.Event) -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is stop:
                 signal.signal(number, handler)
+
+
+def leave_alone_what_stays() -> None:
+    """Take what a process has loaded until it serves out of the garbage collector's rounds.
+
+    It is some hundred thousand objects that never become garbage; a full round over them is a pause of 100 ms and more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level: str = "info") -> uvicorn.Config:

@@ -104,7 +104,7 @@ class AccountQueries:
     @strawberry.field(description="Who is signed in; null when nobody is.")
     async def viewer(self, info: Info) -> User | None:
         viewer = info.context.viewer
-        return await info.context.load(users_by_id, viewer.id) if viewer else None
+        return await info.context.find(users_by_id, viewer.id) if viewer else None
 
     @strawberry.field(description="All users, oldest first. For admins.")
     async def users(

@@ -122,13 +122,17 @@ class Context:
 
             async def load_all(keys: list[K]) -> list[T | None]:
                 if isinstance(batch, Lookup):
-                    found = batch.found(await self.db.rows(batch.statement, batch.parameters(keys)))
+                    found = batch.found(await self.db.rows(*batch.query(keys)))
                 else:
                     found = await self.db.look_up(batch, keys)
                 return [found.get(each) for each in keys]
 
             loader = self._loaders[batch] = DataLoader(load_fn=load_all)
         return cast("T | None", await loader.load(key))
+
+    async def find(self, lookup: Lookup[K, T], key: K) -> T | None:
+        """The same for one key, at once."""
+        return lookup.found(await self.db.rows(*lookup.query([key]))).get(key)
 
     def stream(self, topics: Iterable[Topic], after: str | None, of: Callable[[ChangeEvent], T | None]) -> Stream[T]:
         """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them

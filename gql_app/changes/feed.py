@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from gql_app.changes import log
 from gql_app.changes.doorbell import Doorbell
+from gql_app.changes.history import History
 from gql_app.changes.routing import Listener, Router
 from gql_app.changes.tasks import stop_task
 from gql_app.changes.topics import Scope, Topic
@@ -28,6 +29,7 @@ class Feed:
         self._router = Router()
         self._watches: set[Watch] = set()
         self._looking = asyncio.Lock()
+        self.history = History(db)
 
     @property
     def watches(self) -> int:

@@ -160,8 +160,7 @@ class Watch(AsyncIterator[ChangeEvent]):
             upto = await self.feed.look()
             if self._scanned > upto:
                 raise Invalid("That cursor is ahead of the change log; it comes from elsewhere.", field="after")
-        where = any_of(self.topics) & self.scope.where()
-        found = await self.feed.db.read(log.page, self._scanned, upto, where, BUFFER)
+        found = await self.feed.history.page(self.topics, self.scope, self._scanned, upto, BUFFER)
         self._buffer.extend(found)
         self._scanned = found[-1].position if len(found) == BUFFER else upto
         # No await between this comparison and the return: no event can slip in between.

@@ -146,7 +146,7 @@ class FuelRequestQueries:
     async def fuel_request(self, info: Info, id: strawberry.ID) -> FuelRequest | None:
         viewer = info.context.require_viewer()
         public_id = id_of("FuelRequest", id)
-        found = await info.context.load(fuel_requests_by_public_id, public_id)
+        found = await info.context.find(fuel_requests_by_public_id, public_id)
         may_see = found is not None and (viewer.sees_all("FuelRequest") or found.requester_id == viewer.id)
         return found if may_see else None
 

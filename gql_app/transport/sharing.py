@@ -30,6 +30,11 @@ INBOX = 16
 REMEMBERED = 1_000
 """Audiences known to have private answers."""
 
+RECENT = 2_000
+"""Answers kept for others who catch up."""
+LARGEST_RECENT = 8_192
+"""Characters of an answer that is kept."""
+
 Write = Callable[[bytes], bool]
 """Sends an encoded answer at once; False when that cannot be done now."""
 
@@ -62,7 +67,7 @@ class Subscription(AsyncIterator[Answer]):
             if self._group is None:
                 event = await self.watch.fetch()
                 if event is not None:
-                    found, _ = await self.execute(event)
+                    found = await self._groups.recall(self._audience, event, self)
                     if found is not None:
                         return found
                     continue
@@ -185,6 +190,7 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[Hashable, Group] = {}
         self._private: OrderedDict[Hashable, None] = OrderedDict()
+        self._recent: OrderedDict[Hashable, Answer | None] = OrderedDict()
 
     def join(self, audience: Hashable, member: Subscription) -> Group | None:
         """The group that now follows the feed for this subscription, which has seen all so far; None: it must."""
@@ -196,6 +202,18 @@ class Groups:
             group = self._groups[audience] = Group(self, audience, member.watch)
         group.join(member)
         return group
+
+    async def recall(self, audience: Hashable, event: ChangeEvent, member: Subscription) -> Answer | None:
+        """The answer for somebody who catches up: that of another one who just did, if nothing has changed since."""
+        key = (audience, event.position, member.watch.feed.position)
+        if key in self._recent:
+            return self._recent[key]
+        found, private = await member.execute(event)
+        if not private and (found is None or len(found.body) <= LARGEST_RECENT):
+            self._recent[key] = found
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        return found
 
     def ended(self, audience: Hashable, group: Group) -> None:
         if self._groups.get(audience) is group:

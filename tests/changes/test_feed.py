@@ -270,13 +270,13 @@ async def test_the_feed_survives_a_database_that_fails_for_a_while(app: App, fee
             raise OSError("the disk is on holiday")
 
     for engine in app.db.sync_engines:
-        sa_event.listen(engine, "begin", fail)
+        sa_event.listen(engine, "before_cursor_execute", fail)
     try:
         with pytest.raises(OSError, match="holiday"):
             await caught_up(app)
     finally:
         for engine in app.db.sync_engines:
-            sa_event.remove(engine, "begin", fail)
+            sa_event.remove(engine, "before_cursor_execute", fail)
     await add_request(app.db, ada)
     assert len(await take(watch, 1)) == 1
 
@@ -288,3 +288,64 @@ def test_a_session_is_an_entity_whose_end_is_tracked() -> None:
     assert "revoked_at" in tracked_attributes(AuthSession)
     assert AuthSession.__entity__ == "Session"
     assert "role" in tracked_attributes(User)
+
+
+async def everything(watch: Watch) -> list[int]:
+    """The positions of all that the watch has to hand out."""
+    found = []
+    while (event := await watch.fetch()) is not None:
+        found.append(event.position)
+    watch.close()
+    return found
+
+
+async def test_many_who_catch_up_on_the_same_are_read_for_once(app: App, feed: Feed, ada: User) -> None:
+    begin = feed.position
+    await add_requests(app, ada, 10 * BUFFER)
+    await caught_up(app)
+    seen: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if "FROM change_events" in statement:
+            seen.append(statement)
+
+    for engine in app.db.sync_engines:
+        sa_event.listen(engine, "before_cursor_execute", note)
+    watches = [feed.watch([STATUS], EVERYTHING, after=begin) for _ in range(50)]
+    found = await asyncio.gather(*(everything(watch) for watch in watches))
+    assert len(found[0]) == 10 * BUFFER
+    assert found[0] == sorted(set(found[0]))
+    assert found == [found[0]] * 50
+    assert len(seen) < 100  # 50 watches x 10 pages; the last page of each is not full, and read for each
+
+
+async def test_who_catches_up_does_not_hold_up_who_keeps_up(app: App, feed: Feed, ada: User) -> None:
+    begin = feed.position
+    await add_requests(app, ada, 10 * BUFFER)
+    await caught_up(app)
+    live = feed.watch([STATUS], EVERYTHING, after=feed.position)
+    rounds = 0
+
+    async def go_round() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(go_round())
+    watches = [feed.watch([STATUS], EVERYTHING, after=begin) for _ in range(40)]
+    await asyncio.gather(*(everything(watch) for watch in watches))
+    others.cancel()
+    await add_request(app.db, ada)
+    assert len(await take(live, 1)) == 1
+    assert rounds > 40 * 10 / 4  # a few pages are given out per round, not all of them in one
+
+
+async def test_pages_that_were_kept_do_not_hide_that_the_log_was_pruned(app: App, feed: Feed, ada: User) -> None:
+    begin = feed.position
+    await add_requests(app, ada, 2 * BUFFER)
+    await caught_up(app)
+    assert len(await everything(feed.watch([STATUS], EVERYTHING, after=begin))) == 2 * BUFFER
+    await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
+    with pytest.raises(CursorExpired):
+        await everything(feed.watch([STATUS], EVERYTHING, after=begin))

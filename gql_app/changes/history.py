@@ -1,0 +1,42 @@
+"""Pages of the log for those who catch up, a few at a time, and once for many who read the same."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from gql_app.changes import log
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Scope, Topic, any_of
+from gql_app.db import Database
+
+AT_ONCE = 2
+"""Pages that are given out in one round of the event loop: those who keep up wait for no more than these."""
+KEPT = 128
+"""Pages; what has been committed stays as it is, so a full page is the same for everybody."""
+
+
+class History:
+    """Reads on behalf of the watches that have fallen behind. Each comes to its turn, page by page."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._pages: OrderedDict[tuple[tuple[Topic, ...], Scope, int], Sequence[ChangeEvent]] = OrderedDict()
+
+    async def page(
+        self, topics: tuple[Topic, ...], scope: Scope, after: int, upto: int, size: int
+    ) -> Sequence[ChangeEvent]:
+        """The first ``size`` events with ``after < position <= upto``. Raises CursorExpired."""
+        key = (topics, scope, after)
+        async with self._turns:
+            found = self._pages.get(key)
+            if found is not None and found[-1].position <= upto:
+                self._pages.move_to_end(key)
+                await asyncio.sleep(0)  # everybody else has a turn, too
+                return found
+            found = await self._db.read(log.page, after, upto, any_of(topics) & scope.where(), size)
+            if len(found) == size:
+                self._pages[key] = found
+                if len(self._pages) > KEPT:
+                    self._pages.popitem(last=False)
+            return found
