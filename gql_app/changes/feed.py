@@ -74,15 +74,18 @@ class Feed:
                 try:
                     events = await log.news(self.db, self.position)
                 except CursorExpired as expired:  # pruned before this process had read it
+                    head = await self.db.read(log.head)
+                    # No await from here on: a watch opened in between would miss what is jumped over.
                     for watch in tuple(self._watches):
                         watch.end(expired)
-                    self.position = await self.db.read(log.head)
-                    return self.position
+                    self.position = head
+                    return head
                 for event in events:
                     self.position = event.position
                     self._router.route(event)
                 if len(events) < log.PAGE:
                     return self.position
+                await asyncio.sleep(0)  # on SQLite nothing else here lets the others run
 
     async def _tail(self) -> None:
         while True:

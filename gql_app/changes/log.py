@@ -49,14 +49,16 @@ def page(
     Raises:
         CursorExpired: events after this position have been pruned.
     """
-    if after < (oldest := floor(session)):
-        raise CursorExpired(str(oldest))
     query = SELECT_EVENTS.where(ChangeRecord.position > after).order_by(ChangeRecord.position).limit(limit)
     if upto is not None:
         query = query.where(ChangeRecord.position <= upto)
     if where is not None:
         query = query.where(where)
-    return [ChangeEvent.of(row) for row in session.execute(query)]
+    events = [ChangeEvent.of(row) for row in session.execute(query)]
+    # Only now: on PostgreSQL each statement has its own snapshot, and what is pruned between two must not be missed.
+    if after < (oldest := floor(session)):
+        raise CursorExpired(str(oldest))
+    return events
 
 
 _NEWS = SELECT_EVENTS.where(ChangeRecord.__table__.c.position > bindparam("after")).order_by("position").limit(PAGE)

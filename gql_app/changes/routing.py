@@ -53,7 +53,8 @@ class _Index(Generic[L]):
     def matching(self, event: ChangeEvent) -> Iterator[tuple[Topic, L]]:
         fields = (event.entity_type, event.attribute, event.entity_id, event.owner_id)
         for shape, count in tuple(self._shapes.items()):
-            if count:
+            # A field that the event lacks matches only those who do not ask for it, and they have another shape.
+            if count and not any(wanted and value is None for value, wanted in zip(fields, shape, strict=True)):
                 given = [value if wanted else None for value, wanted in zip(fields, shape, strict=True)]
                 topic = Topic(*given)  # type: ignore[arg-type]
                 for entry in tuple(self._entries.get(topic, ())):

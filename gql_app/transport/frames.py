@@ -6,10 +6,12 @@ only by the operation's id in front of it; `FrameProtocol` lets it be written as
 shortest form. Control frames and everything else stay uvicorn's.
 """
 
+import contextlib
 import struct
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
 EXTENSION = "gql_app.write_text"
@@ -35,6 +37,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         scope: Any = getattr(self, "scope", None)  # none when the handshake was refused
         if scope is not None:
             scope["extensions"][EXTENSION] = self.write_text
+
+    def shutdown(self) -> None:
+        with contextlib.suppress(InvalidState):  # the client has said goodbye, and does not read our answer
+            return super().shutdown()
+        self.transport.close()
 
     def write_text(self, text: bytes) -> bool:
         """Send this UTF-8 text; False when the client has not taken what was sent before, or is gone."""

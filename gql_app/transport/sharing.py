@@ -20,7 +20,7 @@ from graphql import Executor
 
 from gql_app.api.context import Context, Stream
 from gql_app.changes.models import ChangeEvent
-from gql_app.changes.watch import BUFFER, Watch
+from gql_app.changes.watch import Watch
 from gql_app.transport.answers import Answer, answer
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ INBOX = 16
 REMEMBERED = 1_000
 """Audiences known to have private answers."""
 
+MOST_PENDING = 1_000
+"""Events that a group has still to execute, before its members are left to themselves: two pages of the feed."""
 RECENT = 2_000
 """Answers kept for others who catch up."""
 LARGEST_RECENT = 8_192
@@ -68,7 +70,7 @@ class Subscription(AsyncIterator[Answer]):
                 event = await self.watch.fetch()
                 if event is not None:
                     found = await self._groups.recall(self._audience, event, self)
-                    if found is not None:
+                    if found is not None and not self.watch.ended:  # it may have ended while this was executed
                         return found
                     continue
                 self._group = self._groups.join(self._audience, self)
@@ -123,6 +125,7 @@ class Group:
         self._feed = watch.feed
         self._topics = watch.topics
         self._scope = watch.scope
+        self._heard = watch.feed.position
         self._pending: deque[ChangeEvent] = deque()
         self._work: asyncio.Task[None] | None = None  # held, lest it be collected while it runs
         self._feed.listen(self._topics, self)
@@ -138,10 +141,11 @@ class Group:
             self._groups.ended(self._audience, self)
 
     def offer(self, event: ChangeEvent) -> None:
-        """Called by the feed."""
-        if not self._scope.sees(event):
+        """Called by the feed, once for every topic that matches."""
+        if event.position <= self._heard or not self._scope.sees(event):
             return
-        if len(self._pending) >= BUFFER:
+        self._heard = event.position
+        if len(self._pending) >= MOST_PENDING:
             return self._fall_apart(self._pending[0].position - 1)
         self._pending.append(event)
         if self._work is None:
@@ -173,7 +177,7 @@ class Group:
                 continue
             encoded = given.body.encode()
             for member in listeners:
-                if not member.take(given, encoded):
+                if not _taken(member, given, encoded):
                     self.leave(member)
                     member.resume(event.position - 1)
 
@@ -182,6 +186,14 @@ class Group:
         for member in tuple(self.members):
             self.leave(member)
             member.resume(max(position, member.joined_at))
+
+
+def _taken(member: Subscription, given: Answer, encoded: bytes) -> bool:
+    try:
+        return member.take(given, encoded)
+    except Exception:
+        logger.exception("an answer could not be handed on; this subscription goes on by itself")
+        return False
 
 
 class Groups:

@@ -34,6 +34,10 @@ MAX_OPERATIONS = 100
 """Operations that one socket may have running."""
 
 
+class _Gone(Exception):
+    """The client has gone; the reader will hear of it."""
+
+
 class _Close(Exception):
     """Close the socket with this code (those of the protocol, and 4429 of common use)."""
 
@@ -139,6 +143,8 @@ class _Socket:
                 self._start(message.get("id"), message.get("payload"))
             case "complete":
                 self._stop(message.get("id"))
+                if len(self._stopped) >= MAX_OPERATIONS:  # a write goes on until it is done, also a stopped one
+                    await asyncio.wait(self._stopped, return_when=asyncio.FIRST_COMPLETED)
             case _:
                 raise _Close(4400, "Unknown message type")
 
@@ -169,6 +175,7 @@ class _Socket:
         task = asyncio.create_task(self._run(operation_id, payload, context))
         self._operations[operation_id] = task
         task.add_done_callback(lambda _: self._forget(operation_id, task))
+        task.add_done_callback(lambda _: context.cancel())  # a task cancelled at once has not awaited it
 
     def _stop(self, operation_id: object) -> None:
         """The client wants no more of it; it may use the id again at once."""
@@ -194,6 +201,8 @@ class _Socket:
             await self._fail(operation_id, refusal_of(error))
             if isinstance(error, Unauthenticated) and self._authorization:
                 self._close(4401, "Unauthorized")
+        except _Gone:
+            pass
         except TimeoutError:
             self._close(4408, "Messages were left unread")
         except Exception as error:
@@ -246,8 +255,13 @@ class _Socket:
     async def _send_text(self, text: str) -> None:
         if self._write is not None and self._write(text.encode()):
             return
-        async with asyncio.timeout(SEND_TIMEOUT):
-            await self._raw_send({"type": "websocket.send", "text": text})
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await self._raw_send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            raise
+        except OSError as error:  # ASGI's word for it
+            raise _Gone from error
 
 
 def _written(write: Write, operation_id: str) -> Write:

@@ -1,7 +1,9 @@
 """Promises 5, 6 and 10: every later event once and in order, however slow, late or often a subscriber comes."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event as sa_event
@@ -15,6 +17,7 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.sequencer import move
 from gql_app.changes.topics import Scope, Topic
 from gql_app.changes.watch import BUFFER, Lifetime, Watch
+from gql_app.db import Database
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
 from gql_app.fuel_requests.models import FuelRequest
 from tests.things import add_request, add_user, caught_up, logged
@@ -349,3 +352,52 @@ async def test_pages_that_were_kept_do_not_hide_that_the_log_was_pruned(app: App
     await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
     with pytest.raises(CursorExpired):
         await everything(feed.watch([STATUS], EVERYTHING, after=begin))
+
+
+async def test_who_comes_while_the_feed_jumps_over_what_was_pruned_is_told(
+    app: App, feed: Feed, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, opened = app.db.read, list[Watch]()
+
+    async def read_slowly(work: Any, *args: Any) -> Any:
+        if work is log.head and not opened:
+            opened.append(feed.watch([STATUS], EVERYTHING, after=feed.position))
+        return await read(work, *args)
+
+    async with feed._looking:
+        await add_requests(app, ada, 3)
+        await move(app.db)
+        await app.db.write(log.prune, datetime.now(UTC) + timedelta(days=1))
+        monkeypatch.setattr(app.db, "read", read_slowly)
+    await feed.look()
+    with pytest.raises(CursorExpired):
+        await take(opened[0], 1)
+
+
+async def test_what_is_pruned_while_a_page_is_read_is_not_missed(
+    app: App, feed: Feed, ada: User, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL each statement of a page sees the database anew."""
+    await add_requests(app, ada, 3)
+    await caught_up(app)
+    floor, start, end = log.floor, await app.db.read(log.floor), feed.position
+
+    async def prune() -> None:
+        other = Database(database_url)
+        await other.write(log.prune, datetime.now(UTC) + timedelta(days=1), 4)
+        await other.close()
+
+    def floor_and_prune(session: Session) -> int:
+        monkeypatch.setattr(log, "floor", floor)
+        found = floor(session)
+        thread = threading.Thread(target=asyncio.run, args=(prune(),))
+        thread.start()
+        thread.join()
+        return found
+
+    monkeypatch.setattr(log, "floor", floor_and_prune)
+    try:
+        found = [each.position for each in await app.db.read(log.page, start, None)]
+    except CursorExpired:
+        return
+    assert found == list(range(start + 1, end + 1))

@@ -111,6 +111,65 @@ async def test_who_loses_her_role_in_mid_stream_hears_nothing_more(people: Peopl
         assert message["payload"][0]["extensions"]["code"] == "FORBIDDEN"
 
 
+async def test_an_event_that_several_topics_match_is_told_once(people: People) -> None:
+    """grace may see all fuel requests, and this one is also her own."""
+    told: list[str] = []
+    async with people.grace.subscribed("subscription { changes { entityType attribute } }") as changes:
+        for client in (people.ada, people.grace, people.ada):
+            await submit(client)
+        while len(told) < 6:
+            event = await changes.next()
+            if event["entityType"] == "FuelRequest":  # her welcome mail may still be on its way
+                told.append(event["attribute"])
+    assert told == ["status", "litres"] * 3
+
+
+async def test_an_event_without_an_attribute_is_told_once(server: Running, people: People) -> None:
+    """What the event lacks looks like "any" in a topic of another's shape."""
+
+    def delete_all(session: Session) -> None:
+        for request in session.scalars(select(FuelRequest)):
+            session.delete(request)
+
+    query = 'subscription { changes(filter: {entityType: "FuelRequest"}) { kind } }'
+    async with people.root.subscribed(query) as changes, people.grace.subscribed(REQUESTS):
+        await submit(people.ada)
+        await server.app.db.write(delete_all)
+        await submit(people.ada)
+        kinds = [each["kind"] for each in await changes.take(5)]
+    assert kinds == ["CREATED", "CREATED", "DELETED", "CREATED", "CREATED"]
+
+
+async def test_who_loses_her_role_while_an_answer_is_made_for_her_does_not_get_it(
+    server: Running, people: People, ivy: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = await ivy.data("{ viewer { id } }")
+    db, feed = server.app.db, server.app.feed
+    rows, gate, waiting = db.rows, asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow_rows(statement: Any, parameters: Any) -> Any:
+        if "sought" in parameters:
+            waiting.release()
+            await gate.wait()
+        return await rows(statement, parameters)
+
+    async with many([people.grace, ivy], REQUESTS.replace("username", "email")) as streams:
+        await submit(people.ada)
+        for each in streams:
+            await each.next()  # private: from here on each executes by itself
+        monkeypatch.setattr(db, "rows", slow_rows)
+        await db.write(add_notes, [1])
+        async with asyncio.timeout(PATIENCE):
+            await waiting.acquire()
+            await waiting.acquire()
+            monkeypatch.setattr(db, "rows", rows)
+            assert (await people.root.data(SET_ROLE, id=me["id"]))["errors"] == []
+            await feed.look()
+        gate.set()
+        message = await streams[1].message()
+        assert message["type"] == "error", message
+
+
 async def test_an_id_that_is_used_again_belongs_to_the_new_operation(people: People) -> None:
     async with people.grace.socket() as stream:
         for number in range(20):
