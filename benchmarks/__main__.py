@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import servers, work_deliveries, work_fanout, work_queries, work_streams
+from benchmarks import servers, work_commits, work_deliveries, work_fanout, work_queries, work_streams
 from benchmarks.bench import Bench, scratch
 from benchmarks.contestants import contestants
 from benchmarks.results import table
@@ -25,6 +25,7 @@ WORKLOADS: dict[str, Callable[[Bench], None]] = {
     "W7": work_streams.catching_up,
     "W8": work_deliveries.deliveries,
     "W9": work_queries.sign_ups,
+    "W10": work_commits.commits,
 }
 
 
