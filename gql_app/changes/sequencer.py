@@ -16,7 +16,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gql_app.changes.doorbell import Doorbell
@@ -29,25 +29,28 @@ logger = logging.getLogger(__name__)
 LOCK = 0x67716C5F617070
 """The advisory lock of the sequencers of one database ("gql_app" in ASCII)."""
 
+REST = 0.01
+"""Seconds between two moves while there is much to move: what is committed meanwhile shares the next one."""
+
 _columns = ", ".join(name for name in ChangeEvent.__dataclass_fields__ if name != "position")
-_MOVE = text(
-    f"WITH moved AS (DELETE FROM change_outbox RETURNING id, {_columns}) "  # noqa: S608  (names of our own columns)
+# One message to the server: one transaction, in which the second statement has a snapshot of its own. It has to see
+# what was committed while the first one waited for the lock.
+_MOVE = (
+    f"SELECT pg_advisory_xact_lock({LOCK}); "  # noqa: S608  (our own constant and names of our own columns)
+    f"WITH moved AS (DELETE FROM change_outbox RETURNING id, {_columns}) "
     f"INSERT INTO change_events ({_columns}) SELECT {_columns} FROM moved ORDER BY id"
 )
+_ANYTHING = select(ChangeOutbox.__table__.c.id).limit(1)
 
 
-async def move(db: Database) -> bool:
-    """Give positions to all that has been committed by now; whether there was anything."""
-    if db.is_sqlite:
+async def move(db: Database, *, expected: bool = False) -> bool:
+    """Give positions to all that has been committed by now; whether there was anything.
+
+    ``expected``: it is known that there is, and not asked first.
+    """
+    if db.is_sqlite or not (expected or await db.rows(_ANYTHING, {})):
         return False
-    async with db.engine.connect() as connection:
-        if (await connection.execute(select(ChangeOutbox.id).limit(1))).first() is None:
-            return False
-    async with db.engine.begin() as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        # A statement of its own: it has to see what was committed while we waited for the lock.
-        moved = await connection.execute(_MOVE)
-    return moved.rowcount > 0
+    return await db.script(_MOVE) != "INSERT 0 0"
 
 
 class Sequencer:
@@ -77,8 +80,11 @@ class Sequencer:
         while True:
             rung = await self._bell.wait(self._poll)
             try:
-                if await move(self._db) or rung:
+                moved = await move(self._db, expected=rung)
+                if moved or rung:
                     self._doorbell.announce()
+                if moved:
+                    await asyncio.sleep(REST)
             except Exception:
                 logger.exception("the outbox could not be moved into the log; trying again")
                 await asyncio.sleep(self._poll)

@@ -129,6 +129,12 @@ class Database:
         async with self._autocommit.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
 
+    async def script(self, statements: str) -> str:
+        """Several statements in one message and one transaction (PostgreSQL); returns the last one's command tag."""
+        async with self._autocommit.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            return str(await raw.execute(statements))
+
     async def write(
         self,
         work: Callable[Concatenate[Session, P], T],

@@ -5,6 +5,7 @@ outside: listeners of SQLAlchemy, and functions that call those which they repla
 occurrence of the step: nothing is cleaned up, nothing is said.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -20,8 +21,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from gql_app.__main__ import main
-from gql_app.changes import capture, sequencer
-from gql_app.db import WriteSession
+from gql_app.changes import capture
+from gql_app.db import Database, WriteSession
 from gql_app.deliveries import queue
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
@@ -74,23 +75,23 @@ def _before_the_commit() -> None:
     _listen(Engine, "commit", lambda connection: end() if connection in connections else None)
 
 
-def _at_the_move(name: str) -> None:
-    """The sequencer's statement is run only where there is something to move."""
+def _moving(when: str) -> None:
+    """Around the sequencer's message to the server, which is a transaction of its own there."""
+    script = Database.script
 
-    def statement(connection: object, cursor: object, text: str, *_: object) -> None:
-        if text.startswith("WITH moved"):
+    async def sent(self: Database, statements: str) -> str:
+        if when == "before":
             end()
+        if when == "after":
+            await script(self, statements)
+            end()
+        async with self._autocommit.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            under_way = asyncio.ensure_future(raw.execute(statements))
+            await asyncio.sleep(0)  # its first step writes the message to the socket
+            end(under_way)
 
-    _listen(Engine, name, statement)
-
-
-def _after_the_move() -> None:
-    move = sequencer.move
-
-    async def moved(db: Any) -> bool:
-        return end() if await move(db) else False
-
-    sequencer.move = moved
+    Database.script = sent  # type: ignore[method-assign]
 
 
 def _publishing(*, before: bool) -> None:
@@ -198,9 +199,9 @@ IN_THE_TRANSACTION = [
     Step("after-commit", partial(_in_decision, "after_commit", first=True), breaks_off=True),
 ]
 OF_THE_SEQUENCER = [
-    Step("before-move", partial(_at_the_move, "before_cursor_execute")),
-    Step("move-written", partial(_at_the_move, "after_cursor_execute")),
-    Step("moved", _after_the_move),
+    Step("before-move", partial(_moving, "before")),
+    Step("move-sent", partial(_moving, "within")),
+    Step("moved", partial(_moving, "after")),
 ]
 AFTERWARDS = [
     Step("before-publish", partial(_publishing, before=True)),
