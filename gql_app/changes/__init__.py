@@ -8,7 +8,12 @@ models     the log's tables
 log        reading it: pages, cursors, pruning
 topics     what a subscriber wants to hear of, and may hear of
 doorbell   wakes every process after a commit (fast, never needed for correctness)
-feed       tails the log once per process and routes its events to the watches
+broadcast  the doorbell's line to other processes, over Redis or PostgreSQL; it reconnects
+sequencer  gives positions in the order of commits, on PostgreSQL
+feed       tails the log once per process
+routing    who wants an event
+watch      one subscriber's position, live or catching up
+history    pages for those who catch up
 """
 
 from gql_app.changes import bulk, capture

@@ -2,9 +2,12 @@
 
 documents    parsing and validating, with limits, cached
 limits       what a document may cost
-execution    running an operation; masking what is nobody's business
+execution    running an operation
+sharing      subscriptions: one execution for all who get the same answer
+answers      what is answered; masking what is nobody's business
 requests     reading a GraphQL request out of JSON
 http         POST and GET, and which kind of answer a client wants
 streams      subscriptions over HTTP: Server-Sent Events and multipart
 websocket    the graphql-transport-ws protocol
+frames       ready-made WebSocket frames, past uvicorn's encoder
 """

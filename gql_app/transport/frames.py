@@ -43,9 +43,9 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             return super().shutdown()
         self.transport.close()
 
-    def write_text(self, text: bytes) -> bool:
-        """Send this UTF-8 text; False when the client has not taken what was sent before, or is gone."""
+    def write_text(self, *parts: bytes) -> bool:
+        """Send a UTF-8 text in these parts; False when the client has not taken what was sent before, or is gone."""
         if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
             return False
-        self.transport.write(header(len(text)) + text)
+        self.transport.write(b"".join((header(sum(map(len, parts))), *parts)))
         return True

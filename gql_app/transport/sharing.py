@@ -37,8 +37,11 @@ RECENT = 2_000
 LARGEST_RECENT = 8_192
 """Characters of an answer that is kept."""
 
+SLICE = 500
+"""Members that are told before others have their turn: some milliseconds."""
+
 Write = Callable[[bytes], bool]
-"""Sends an encoded answer at once; False when that cannot be done now."""
+"""Sends a message at once, given its ending: the answer and the brace behind it. False when it cannot be done now."""
 
 
 class Subscription(AsyncIterator[Answer]):
@@ -52,7 +55,8 @@ class Subscription(AsyncIterator[Answer]):
     ) -> None:
         self.watch: Watch = stream.watch
         self.write_at_once: Write | None = None
-        self.joined_at = 0
+        self.seen = 0
+        """The position up to which its group has told it everything."""
         self._executor = executor
         self._of = stream.of
         self._context = context
@@ -88,10 +92,10 @@ class Subscription(AsyncIterator[Answer]):
             result = await result
         return answer(result, cursor=event.cursor), context.private
 
-    def take(self, given: Answer, encoded: bytes) -> bool:
-        """Called by the group. False: not now."""
+    def take(self, given: Answer, ending: bytes) -> bool:
+        """Called by the group; ``ending`` is for `write_at_once`. False: not now."""
         if self.write_at_once is not None:
-            return self.write_at_once(encoded)
+            return self.write_at_once(ending)
         if len(self._inbox) >= INBOX:
             return False
         self._inbox.append(given)
@@ -131,7 +135,7 @@ class Group:
         self._feed.listen(self._topics, self)
 
     def join(self, member: Subscription) -> None:
-        member.joined_at = member.watch.park()
+        member.seen = member.watch.park()
         self.members[member] = None
 
     def leave(self, member: Subscription) -> None:
@@ -171,29 +175,36 @@ class Group:
             if private and self.members.keys() != {looking}:
                 self._groups.remember_private(self._audience)
                 return self._fall_apart(event.position - 1)
-            self._pending.popleft()
-            listeners = [m for m in self.members if m.joined_at < event.position and not m.watch.ended]
-            if given is None:
-                continue
-            encoded = given.body.encode()
-            for member in listeners:
-                if not _taken(member, given, encoded):
+            if given is not None:
+                await self._hand_on(event.position, given)
+            if self._pending and self._pending[0] is event:  # otherwise it fell apart meanwhile
+                self._pending.popleft()
+
+    async def _hand_on(self, position: int, given: Answer) -> None:
+        ending = given.body.encode() + b"}"
+        members = tuple(self.members)
+        for start in range(0, len(members), SLICE):
+            if start:
+                await asyncio.sleep(0)  # everybody else has a turn, and some may have left
+            for member in members[start : start + SLICE]:
+                if member.seen >= position or member.watch.ended or member not in self.members:
+                    continue
+                try:
+                    taken = member.take(given, ending)
+                except Exception:
+                    logger.exception("an answer could not be handed on; this subscription goes on by itself")
+                    taken = False
+                if taken:
+                    member.seen = position
+                else:
                     self.leave(member)
-                    member.resume(event.position - 1)
+                    member.resume(position - 1)
 
     def _fall_apart(self, position: int) -> None:
         self._pending.clear()
         for member in tuple(self.members):
             self.leave(member)
-            member.resume(max(position, member.joined_at))
-
-
-def _taken(member: Subscription, given: Answer, encoded: bytes) -> bool:
-    try:
-        return member.take(given, encoded)
-    except Exception:
-        logger.exception("an answer could not be handed on; this subscription goes on by itself")
-        return False
+            member.resume(max(position, member.seen))
 
 
 class Groups:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -21,7 +22,7 @@ from gql_app.transport.documents import is_subscription
 from gql_app.transport.execution import Engine
 from gql_app.transport.frames import EXTENSION
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
-from gql_app.transport.sharing import Subscription, Write
+from gql_app.transport.sharing import Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class _Socket:
         receive: Receive,
         send: Send,
         client: str,
-        write: Write | None,
+        write: Callable[..., bool] | None,
     ) -> None:
         self._engine = engine
         self._make_context = make_context
@@ -235,7 +236,7 @@ class _Socket:
     async def _stream(self, operation_id: str, subscription: Subscription) -> None:
         self._subscriptions[operation_id] = subscription
         if self._write is not None:
-            subscription.write_at_once = _written(self._write, operation_id)
+            subscription.write_at_once = partial(self._write, _beginning(operation_id).encode())
         try:
             async for answer in subscription:
                 await self._next(operation_id, answer)
@@ -243,7 +244,7 @@ class _Socket:
             subscription.leave()
 
     async def _next(self, operation_id: str, answer: Answer) -> None:
-        await self._send_text(f'{{"id":{json.dumps(operation_id)},"type":"next","payload":{answer.body}}}')
+        await self._send_text(_beginning(operation_id) + answer.body + "}")
 
     async def _fail(self, operation_id: str, answer: Answer) -> None:
         errors = json.loads(answer.body)["errors"]
@@ -264,9 +265,9 @@ class _Socket:
             raise _Gone from error
 
 
-def _written(write: Write, operation_id: str) -> Write:
-    prefix = f'{{"id":{json.dumps(operation_id)},"type":"next","payload":'.encode()
-    return lambda body: write(b"%b%b}" % (prefix, body))
+def _beginning(operation_id: str) -> str:
+    """What comes before the answer in a `next` message."""
+    return f'{{"id":{json.dumps(operation_id)},"type":"next","payload":'
 
 
 def _authorization(payload: dict[str, Any]) -> str | None:

@@ -18,7 +18,7 @@ from gql_app.accounts.models import User
 from gql_app.accounts.service import NewUser
 from gql_app.fuel_requests.models import FuelRequest
 from gql_app.transport.frames import header
-from gql_app.transport.sharing import INBOX
+from gql_app.transport.sharing import INBOX, SLICE
 from gql_app.viewer import Role
 from tests.client import PATIENCE, Client, Subscribed
 from tests.people import PASSWORD, People, decide, log_in, submit
@@ -252,3 +252,28 @@ async def test_frames_of_every_length_are_read_by_a_real_client(server: Running,
 def test_the_length_of_a_frame_has_its_shortest_form(length: int, expected: bytes) -> None:
     """RFC 6455, section 5.2: the minimal number of bytes must be used."""
     assert header(length) == expected
+
+
+async def test_more_than_are_told_in_one_go_are_all_told_once_and_in_order(people: People) -> None:
+    """SLICE members are told at a time; some leave in between."""
+    per_socket, sockets = 100, SLICE // 100 + 2
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(people.grace.socket()) for _ in range(sockets)]
+        for each in opened:
+            for number in range(per_socket):
+                query = "subscription { fuelRequestStatusChanged { cursor } }"
+                await each.send({"type": "subscribe", "id": str(number), "payload": {"query": query}})
+            await each.send({"type": "ping"})
+            assert (await each.receive())["type"] == "pong"
+        for _ in range(5):
+            await submit(people.ada)
+        await opened[-1].connection.close()
+        for each in opened[:-1]:
+            told: dict[str, list[int]] = {}
+            for _ in range(5 * per_socket):
+                message = await each.receive()
+                cursor = int(message["payload"]["data"]["fuelRequestStatusChanged"]["cursor"])
+                told.setdefault(message["id"], []).append(cursor)
+            assert len(told) == per_socket
+            assert len({tuple(cursors) for cursors in told.values()}) == 1
+            assert told["0"] == sorted(set(told["0"]))
