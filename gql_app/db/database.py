@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from asyncpg import PostgresError
+from asyncpg import OperatorInterventionError, PostgresConnectionError, PostgresError
 from sqlalchemy import Engine, Executable, Row, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +25,8 @@ T = TypeVar("T")
 ATTEMPTS = 10
 LONGEST_PAUSE = 0.5
 """Seconds before another attempt; the first pauses are shorter."""
+AWAY = (OSError, PostgresConnectionError, OperatorInterventionError)
+"""Broken connections, and a PostgreSQL that shuts down or starts (its classes 08 and 57)."""
 RETRIED_SQLSTATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected (PostgreSQL, appendix A)
 
 
@@ -94,7 +96,7 @@ class Database:
         try:
             return await self._read(work, *args, **kwargs)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not is_outage(error):
                 raise
         return await self._read(work, *args, **kwargs)
 
@@ -121,7 +123,7 @@ class Database:
         try:
             return await self._rows(statement, parameters)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not is_outage(error):
                 raise
         return await self._rows(statement, parameters)
 
@@ -184,7 +186,13 @@ class Database:
 
 def is_outage(error: BaseException) -> bool:
     """Whether the database is away, which passes; not that it refused what it was told."""
-    return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, AWAY) or (isinstance(found, DBAPIError) and found.connection_invalidated):
+            return True
+        # A connection that breaks while it is being made is wrapped twice, and not called invalidated.
+        found = getattr(found, "orig", None) or found.__cause__
+    return False
 
 
 def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:

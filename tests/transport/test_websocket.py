@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import websockets
+from asyncpg import ConnectionDoesNotExistError
 from sqlalchemy import event as sa_event
+from sqlalchemy.exc import DBAPIError
 
 from gql_app.transport import websocket
 from gql_app.transport.websocket import MAX_OPERATIONS
@@ -27,6 +29,10 @@ def _nothing_goes_wrong_on_our_side(caplog: pytest.LogCaptureFixture) -> Iterato
     yield
     for when in ("setup", "call"):
         assert not [r.getMessage() for r in caplog.get_records(when) if r.levelno >= logging.ERROR]
+
+
+BROKEN = DBAPIError("SELECT 1", {}, ConnectionDoesNotExistError("connection was closed in the middle of operation"))
+"""What a connection that breaks while it is being made looks like."""
 
 
 @contextlib.asynccontextmanager
@@ -402,7 +408,9 @@ async def test_a_client_that_disconnects_frees_its_watches(people: People, serve
                 await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize(("failure", "code"), [(OSError("the disk is away"), 1013), (RuntimeError("a bug"), 1011)])
+@pytest.mark.parametrize(
+    ("failure", "code"), [(OSError("the disk is away"), 1013), (BROKEN, 1013), (RuntimeError("a bug"), 1011)]
+)
 async def test_an_outage_is_told_from_a_fault_so_that_clients_come_back(
     server: Running, people: People, caplog: pytest.LogCaptureFixture, failure: Exception, code: int
 ) -> None:
