@@ -428,7 +428,7 @@ async def test_an_outage_is_told_from_a_fault_so_that_clients_come_back(
         for engine in server.app.db.sync_engines:
             sa_event.remove(engine, "begin", fail)
         assert closed == code
-        assert [r.levelno for r in caplog.records if r.name.startswith("gql_app")] == [
+        assert [r.levelno for r in caplog.records if r.name == websocket.__name__] == [
             logging.WARNING if code == 1013 else logging.ERROR
         ]
         caplog.clear()
