@@ -32,8 +32,19 @@ async function post(params, headers) {
   return result;
 }
 
+/**
+ * GraphiQL learns a little after a change of tabs which operations the editor holds. Whoever is quicker would send the
+ * name of the tab before: where the document holds one operation, it is meant.
+ */
+function named(params) {
+  return params.operationName && !operationOf(params) && operationOf({ query: params.query })
+    ? { ...params, operationName: undefined }
+    : params;
+}
+
 /** Queries and mutations go by HTTP POST, subscriptions over a WebSocket of the same origin. */
-export function fetcher(params, { headers } = {}) {
+export function fetcher(given, { headers } = {}) {
+  const params = named(given);
   const operation = operationOf(params);
   return operation?.operation === "subscription" ? subscribe(params, headers, operation) : post(params, headers);
 }
