@@ -233,14 +233,12 @@ async def test_a_get_that_is_no_request_is_a_bad_request(server: Running, params
 
 
 async def test_a_mutation_by_get_is_405_and_changes_nothing(people: People, server: Running) -> None:
-    before = await server.app.feed.look()
     query = "query Q { __typename } mutation M { logOut { errors { code } } }"
     params = {"query": query, "operationName": "M"}
     address = str(httpx.URL(server.url + "/graphql", params=params))
     response = await ask(address, None, method="GET", accept=JSON, **people.ada.headers)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
-    assert await server.app.feed.look() == before
-    assert await people.ada.data("{ viewer { username } }") == {"username": "ada"}
+    assert await people.ada.data("{ viewer { username } }") == {"username": "ada"}  # her session goes on
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "QUERY", "OPTIONS"])
