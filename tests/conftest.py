@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from gql_app.db import Database
 from gql_app.settings import Secret, Settings
 from tests import postgres
 from tests.client import Client
+from tests.forking import warm_starter
 from tests.people import People
 from tests.postgres import migrated
 from tests.running import Running, serving
@@ -84,17 +86,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """An empty, migrated database of the test's own."""
     if backend == "sqlite":
         path = tmp_path / "test.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite+aiosqlite:///{path}"
-        return
-    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
-    url = request.getfixturevalue("postgres_database")
-    postgres.empty(url)
-    yield url
+        return f"sqlite+aiosqlite:///{path}"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +103,21 @@ def postgres_database() -> Iterator[str]:
 
 
 @pytest.fixture
-def broadcast_url(backend: str) -> str:
-    if backend == "sqlite":
-        return "memory://"
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """An empty, migrated PostgreSQL database, whatever the backend is."""
+    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
+    url = str(request.getfixturevalue("postgres_database"))
+    postgres.empty(url)
+    return url
+
+
+@pytest.fixture
+def broadcast_url(backend: str, request: pytest.FixtureRequest) -> str:
+    return "memory://" if backend == "sqlite" else str(request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+def redis_url() -> str:
     require("Redis", redis_is_there(), f"no Redis at {REDIS_URL} (GQL_APP_TEST_REDIS_URL)")
     return REDIS_URL
 
@@ -120,6 +130,12 @@ def settings(database_url: str, broadcast_url: str) -> Settings:
         bcrypt_cost=4,
         poll_interval=timedelta(seconds=POLL),
     )
+
+
+@pytest.fixture(scope="session")
+def starter() -> ForkServerContext:
+    """Starts processes that have imported the service already."""
+    return warm_starter()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The service behind a real socket, in the test's own event loop."""
+"""An app, most often the service, behind a real socket in the test's own event loop."""
 
 import asyncio
 import contextlib
@@ -34,12 +34,11 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Running]:
-    """Serve on a free port while the block runs."""
-    app = App(settings)
+async def listening(config: uvicorn.Config) -> AsyncIterator[str]:
+    """Serve on a free port while the block runs; yields the address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = _Server(configuration(create_asgi(app), host="127.0.0.1", port=0, log_level="warning"))
+    server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():
@@ -47,8 +46,18 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
             raise RuntimeError("the server did not start")
         await asyncio.sleep(0)
     try:
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        app.stopping.set()
         server.should_exit = True
         await task
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Running]:
+    """Serve the service; its streams end when the block does."""
+    app = App(settings)
+    async with listening(configuration(create_asgi(app), host="127.0.0.1", port=0, log_level="warning")) as url:
+        try:
+            yield Running(url, app)
+        finally:
+            app.stopping.set()

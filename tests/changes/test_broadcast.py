@@ -12,7 +12,7 @@ from gql_app.changes.broadcast import ReconnectingBackend, make_backend
 from gql_app.changes.doorbell import Doorbell
 from gql_app.errors import ConfigurationError
 from tests import postgres
-from tests.conftest import REDIS_URL, redis_is_there, require
+from tests.conftest import require
 from tests.standins.proxy import Proxy
 
 PATIENCE = 20
@@ -21,8 +21,7 @@ PATIENCE = 20
 @pytest.fixture(params=["redis", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
     if request.param == "redis":
-        require("Redis", redis_is_there(), "no Redis")
-        return REDIS_URL
+        return str(request.getfixturevalue("redis_url"))
     require("PostgreSQL", postgres.is_there(), "no PostgreSQL")
     return postgres.URL
 

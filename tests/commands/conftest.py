@@ -1,7 +1,6 @@
 """Commands are run as people run them: as a process, in a directory of their own."""
 
 import asyncio
-import multiprocessing
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ import pytest
 
 from gql_app.__main__ import main
 from tests.crash.process import LIMIT, environment
+from tests.forking import become
 
 WRITE = os.O_WRONLY | os.O_TRUNC
 
@@ -47,24 +47,11 @@ def base(database_url: str) -> dict[str, str]:
     return {"DATABASE_URL": database_url, "BCRYPT_COST": "4", "POLL_INTERVAL_MS": "50"}
 
 
-def _command(arguments: tuple[str, ...], directory: Path, settings: dict[str, str]) -> None:
+def _command(arguments: tuple[str, ...], directory: Path, variables: dict[str, str]) -> None:
     """In the new process: become the command, with its standard streams in files."""
-    os.chdir(directory)
-    for number, (name, mode) in enumerate((("stdin", os.O_RDONLY), ("stdout", WRITE), ("stderr", WRITE))):
-        os.dup2(os.open(directory / name, mode), number)
-    os.environ.clear()
-    os.environ.update(environment(settings))
-    sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate("rww"))  # noqa: SIM115
-    sys.argv = ["gql-app", *arguments]
+    files = (("stdin", os.O_RDONLY), ("stdout", WRITE), ("stderr", WRITE))
+    become(directory, variables, arguments, [os.open(directory / name, mode) for name, mode in files])
     sys.exit(main())
-
-
-@pytest.fixture(scope="session")
-def starter() -> ForkServerContext:
-    """Starts processes that have imported the service already: a start would take seconds, most of it importing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gql_app.__main__", "tests.commands.conftest"])
-    return context
 
 
 @pytest.fixture
@@ -74,7 +61,7 @@ def run(base: dict[str, str], tmp_path: Path, starter: ForkServerContext) -> Run
     async def run(*arguments: str, stdin: bytes = b"", **settings: str) -> Outcome:
         for name, content in (("stdin", stdin), ("stdout", b""), ("stderr", b"")):
             (tmp_path / name).write_bytes(content)
-        process = starter.Process(target=_command, args=(arguments, tmp_path, {**base, **settings}))
+        process = starter.Process(target=_command, args=(arguments, tmp_path, environment({**base, **settings})))
         process.start()
         try:
             await asyncio.to_thread(process.join, LIMIT)

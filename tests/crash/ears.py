@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from tests.client import Client, Subscribed
-from tests.transport.test_streams import MULTIPART, SSE, Wire, streaming
+from tests.transport.wire import MULTIPART, SSE, Wire, streaming
 
 WAYS = ("websocket", "sse", "multipart")
 

@@ -1,13 +1,9 @@
-"""The service as a process of its own that has nothing to import any more.
-
-A start by the command line takes seconds, most of them for imports. A process that a fork server splits off from one
-that has done them is as real, and so is its SIGKILL.
-"""
+"""The service as a forked process, whose output is read as it comes."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -16,38 +12,17 @@ from types import TracebackType
 from typing import Self
 
 from tests.crash.process import LIMIT, ServiceProcess
-
-PRELOADED = ["gql_app.__main__", "tests.crash.breaking"]
-
-
-def warm_starter() -> ForkServerContext:
-    """A fork server that has done its imports: what follows starts at once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    first = context.Process(target=_nothing)
-    first.start()
-    first.join()
-    return context
+from tests.forking import become
 
 
-def _nothing() -> None:
-    pass
-
-
-def _become(output: Connection, directory: Path, settings: Mapping[str, str], step: str, arguments: list[str]) -> None:
+def _become(
+    output: Connection, directory: Path, environment: Mapping[str, str], step: str, arguments: list[str]
+) -> None:
     """In the new process: what `python -m tests.crash.breaking STEP -- …` does."""
-    import sys
-
     from tests.crash.breaking import run
 
-    for number in (1, 2):
-        os.dup2(output.fileno(), number)
+    become(directory, environment, arguments, [os.open(os.devnull, os.O_RDONLY), output.fileno(), output.fileno()])
     output.close()
-    sys.stdout, sys.stderr = (open(number, "w", buffering=1) for number in (1, 2))  # noqa: SIM115
-    os.chdir(directory)
-    os.environ.clear()
-    os.environ.update(settings)
-    sys.argv = ["gql-app", *arguments]
     sys.exit(run(step, arguments))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Update, update
@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery
-from gql_app.deliveries.queue import LEASE
 from tests.crash.town import end_waiting
 from tests.torture.plan import Plan
 
@@ -39,9 +38,6 @@ A_SECOND = 20
 """Messages for which the script lasts; those behind it go through."""
 MOST = 12_000
 """Longer scripts would not fit on a command line."""
-SHORT_LEASE = timedelta(seconds=27)
-"""Longer than any attempt may take: what is leased for longer belonged to a process that was killed."""
-
 _deliveries: Any = Delivery.__table__
 
 
@@ -55,18 +51,16 @@ def script(faults: dict[str, int], plan: Plan, rng: random.Random) -> list[str]:
 
 
 async def hasten(db: Database, hurry: asyncio.Event) -> None:
-    """Shorten leases and the time until a look-up, for ever: this stands for a run of many hours.
+    """Shorten the time until a look-up, for ever: this stands for a run of many hours.
 
     Once there is a ``hurry``, the pauses after failed attempts are over, too.
     """
     while True:
         await end_waiting(db)
-        now = datetime.now(UTC)
-        leased = _deliveries.c.lease.is_not(None)
-        over = leased & (_deliveries.c.due_at < now + LEASE - SHORT_LEASE)
         if hurry.is_set():
-            over |= ~leased
-        await db.write(_execute, update(_deliveries).where(over, _deliveries.c.due_at > now).values(due_at=now))
+            now = datetime.now(UTC)
+            waiting = (_deliveries.c.lease.is_(None), _deliveries.c.due_at > now)
+            await db.write(_execute, update(_deliveries).where(*waiting).values(due_at=now))
         await asyncio.sleep(1)
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from gql_app.db import Database
-from tests import postgres
-from tests.conftest import REDIS_URL, redis_is_there, require
 from tests.torture.plan import Plan
 from tests.torture.run import torture
 
@@ -22,17 +20,15 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(postgres_url: str) -> str:
     """PostgreSQL only: this is about several processes on several lines."""
-    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
-    require("Redis", redis_is_there(), f"no Redis at {REDIS_URL} (GQL_APP_TEST_REDIS_URL)")
-    url = request.getfixturevalue("postgres_database")
-    postgres.empty(url)
-    return str(url)
+    return postgres_url
 
 
-async def test_every_promise_is_kept_while_processes_die_and_lines_are_cut(db: Database, tmp_path: Path) -> None:
+async def test_every_promise_is_kept_while_processes_die_and_lines_are_cut(
+    db: Database, redis_url: str, tmp_path: Path
+) -> None:
     print(f"to repeat this: GQL_APP_TEST_SEED={SEED}")
-    outcome = await torture(db, REDIS_URL, PLAN, tmp_path)
+    outcome = await torture(db, redis_url, PLAN, tmp_path)
     print(outcome.summary)
     assert outcome.violations == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 
 import strawberry
@@ -16,14 +15,7 @@ from gql_app.app import App
 from gql_app.transport.execution import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to pytest."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        yield
+from tests.running import listening
 
 
 @contextlib.asynccontextmanager
@@ -38,17 +30,5 @@ async def serving_schema(schema: strawberry.Schema, app: App) -> AsyncIterator[s
         Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event())),
         WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context)),
     ]
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off"))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        if task.done():
-            task.result()
-            raise RuntimeError("the server did not start")
-        await asyncio.sleep(0)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
+    async with listening(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off")) as url:
+        yield url
