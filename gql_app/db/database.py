@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from asyncpg import OperatorInterventionError, PostgresConnectionError, PostgresError
-from sqlalchemy import Engine, Executable, Row, text
+from sqlalchemy import Engine, Executable, Row, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -146,7 +146,9 @@ class Database:
     ) -> T:
         """Run ``work(session, *args)`` in one transaction and commit it; on any exception all of it is rolled back.
 
-        Raises Conflict when others got in the way at each of ten attempts.
+        Raises Conflict when others got in the way at each of ten attempts. When the connection breaks before there is
+        anything to commit, it is run once more, on another one. So ``work`` may run several times: what it does besides
+        the session must stand that.
 
         It goes on when the caller is cancelled: whether it committed is never left open.
         """
@@ -162,6 +164,10 @@ class Database:
             try:
                 async with self._turn:
                     return await self._write_once(work, *args, **kwargs)
+            except _CutOff as cut:
+                if attempt > 1:
+                    raise cut.error from None
+                continue
             except (StaleDataError, DBAPIError) as error:
                 if not _worth_retrying(error):
                     raise
@@ -177,11 +183,23 @@ class Database:
         async with AsyncSession(
             self._writers, sync_session_class=WriteSession, expire_on_commit=False, info=info
         ) as session:
-            result = await session.run_sync(work, *args, **kwargs)
+            try:
+                result = await session.run_sync(work, *args, **kwargs)
+            except DBAPIError as error:
+                if is_outage(error):
+                    raise _CutOff(error) from error
+                raise
             # Not session.begin(): that would commit around a savepoint that was left open, and
             # what is written right before the commit would be missing.
             await session.commit()
             return result
+
+
+class _CutOff(Exception):
+    """The connection broke while nothing was to be committed yet: nothing of the unit of work has happened."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        self.error = error
 
 
 def is_outage(error: BaseException) -> bool:
@@ -206,9 +224,17 @@ def _worth_retrying(error: Exception) -> bool:
     return sqlstate in RETRIED_SQLSTATES
 
 
+def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
+    """The pool then makes another one. asyncpg knows when the server is gone; to ask it takes three messages."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
 def _engine(url: str, is_sqlite: bool, pool_size: int) -> AsyncEngine:
     if not is_sqlite:
-        return create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+        engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
+        event.listen(engine.sync_engine, "checkout", _refuse_closed)
+        return engine
     engine = create_async_engine(
         url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
     )
