@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts import models
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
-from gql_app.api.lookups import Lookup
+from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, node_finder
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -45,8 +45,8 @@ class User(Node):
         return self.revealed or (viewer is not None and (viewer.is_admin or viewer.id == self.key))
 
     @staticmethod
-    def of(user: Any, *, revealed: bool = False) -> "User":
-        """``user``: an entity or its row. ``revealed``: to somebody who has just proved to be this user."""
+    def of(user: models.User, *, revealed: bool = False) -> "User":
+        """``revealed``: to somebody who has just proved to be this user."""
         values: dict[str, Any] = {
             "public_id": user.public_id,
             "key": user.id,
@@ -58,9 +58,13 @@ class User(Node):
             "updated_at": user.updated_at,
             "revealed": revealed,
         }
-        if user.plan == models.PremiumUser.__mapper_args__["polymorphic_identity"]:
+        if isinstance(user, models.PremiumUser):
             return PremiumUser(**values, premium_since=user.premium_since)
         return StandardUser(**values)
+
+    @staticmethod
+    def of_values(values: dict[str, Any]) -> "User":
+        return of_values(PremiumUser if values["plan"] == _PREMIUM else StandardUser, values)
 
 
 @strawberry.type
@@ -73,15 +77,28 @@ class PremiumUser(User):
     premium_since: datetime
 
 
+_PREMIUM = models.PremiumUser.__mapper_args__["polymorphic_identity"]
+
+
 _users: Any = models.User.__table__.c
 _premium: Any = models.PremiumUser.__table__.c
 
-users_by_id: Lookup[int, User] = Lookup.by(
-    _users.id,
-    User.of,
-    select(*(column for column in _users if column.name != "password_hash"), _premium.premium_since).outerjoin_from(
-        models.User.__table__, models.PremiumUser.__table__, _users.id == _premium.id
-    ),
+_KEY = _users.id.label("key")
+_ROWS: Select[Any] = select(
+    _KEY,
+    _users.public_id,
+    _users.plan,
+    _users.username,
+    _users.email.label("private_email"),
+    _users.phone_number.label("private_phone_number"),
+    _users.role,
+    _users.created_at,
+    _users.updated_at,
+    _premium.premium_since,
+).outerjoin_from(models.User.__table__, models.PremiumUser.__table__, _users.id == _premium.id)
+
+users_by_id: Lookup[int, User] = Lookup(
+    _KEY, User.of_values, _ROWS, frozenset({"key", "public_id", "plan", "private_email", "private_phone_number"})
 )
 """For `Context.load`."""
 
@@ -96,7 +113,9 @@ def _users_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID])
 
 def _page_of_users(session: DbSession, args: PageArgs) -> Connection[User]:
     order = Order(models.User.created_at, models.User.id)
-    return load_page(session, select(models.User), order, args).connection(User.of)
+    return load_page(
+        session, _ROWS.add_columns(_users.id), order, args, lambda rows: list(map(User.of_values, as_values(rows)))
+    )
 
 
 @strawberry.type

@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import strawberry
-from sqlalchemy import Select, literal, tuple_
+from sqlalchemy import Row, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from gql_app.errors import Invalid
 
 T = TypeVar("T")
-R = TypeVar("R")
+Rows: TypeAlias = Sequence[Row[Any]]
 
 DEFAULT_PAGE = 20
 LARGEST_PAGE = 100
@@ -41,12 +41,30 @@ class Edge(Generic[T]):
 
 @strawberry.type
 class Connection(Generic[T]):
-    edges: list[Edge[T]]
-    page_info: PageInfo
+    """`cursor_of` a row is asked for only where a cursor is shown."""
+
+    rows: strawberry.Private[Sequence[Any]]
+    shown: strawberry.Private[list[T]]
+    cursor_of: strawberry.Private[Callable[[Any], str]]
+    has_next: strawberry.Private[bool]
+    has_previous: strawberry.Private[bool]
+
+    @strawberry.field
+    def edges(self) -> list[Edge[T]]:
+        return [Edge(cursor=self.cursor_of(row), node=node) for row, node in zip(self.rows, self.shown, strict=True)]
+
+    @strawberry.field
+    def page_info(self) -> PageInfo:
+        return PageInfo(
+            has_next_page=self.has_next,
+            has_previous_page=self.has_previous,
+            start_cursor=self.cursor_of(self.rows[0]) if self.rows else None,
+            end_cursor=self.cursor_of(self.rows[-1]) if self.rows else None,
+        )
 
     @strawberry.field(description="The nodes alone, for clients that need no cursors.")
     def nodes(self) -> list[T]:
-        return [edge.node for edge in self.edges]
+        return self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,46 +110,54 @@ class PageArgs:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[R]):
-    """The rows of one page, in the order asked for."""
+class Page:
+    """One page of a query: `statement` reads its rows, which `connection` then takes."""
 
-    rows: Sequence[R]
+    statement: Select[Any]
     order: Order
-    has_next: bool
-    has_previous: bool
+    args: PageArgs
 
-    def connection(self, to_node: Callable[[R], T]) -> Connection[T]:
-        cursors = [_encode(self.order.key(row)) for row in self.rows]
+    @classmethod
+    def of(cls, query: Select[Any], order: Order, args: PageArgs) -> "Page":
+        """Raises Invalid for a cursor that is not from this order."""
+        key = tuple_(order.column, order.unique)
+        for cursor, forward in ((args.after, True), (args.before, False)):
+            if cursor is not None:
+                values = _decode(cursor, order)
+                edge = tuple_(literal(values[0], order.column.type), literal(values[1], order.unique.type))
+                query = query.where(key > edge if forward != order.descending else key < edge)
+        descending = order.descending != args.backward
+        columns = (order.column, order.unique)
+        query = query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(args.size + 1)
+        return cls(query, order, args)
+
+    def connection(self, found: Rows, to_nodes: Callable[[Rows], list[T]]) -> Connection[T]:
+        more = len(found) > self.args.size
+        rows = found[: self.args.size]
+        if self.args.backward:
+            rows = rows[::-1]
         return Connection(
-            edges=[Edge(cursor=c, node=to_node(row)) for c, row in zip(cursors, self.rows, strict=True)],
-            page_info=PageInfo(
-                has_next_page=self.has_next,
-                has_previous_page=self.has_previous,
-                start_cursor=cursors[0] if cursors else None,
-                end_cursor=cursors[-1] if cursors else None,
-            ),
+            rows=rows,
+            shown=to_nodes(rows),
+            cursor_of=lambda row: _encode(self.order.key(row)),
+            has_next=self.args.before is not None if self.args.backward else more,
+            has_previous=more if self.args.backward else self.args.after is not None,
         )
 
 
-def load_page(session: Session, query: Select[R], order: Order, args: PageArgs) -> Page[R]:
-    """One page of the query. Raises Invalid for a cursor that is not from this order."""
-    key = tuple_(order.column, order.unique)
-    for cursor, forward in ((args.after, True), (args.before, False)):
-        if cursor is not None:
-            values = _decode(cursor, order)
-            edge = tuple_(literal(values[0], order.column.type), literal(values[1], order.unique.type))
-            query = query.where(key > edge if forward != order.descending else key < edge)
-    descending = order.descending != args.backward
-    columns = (order.column, order.unique)
-    query = query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(args.size + 1)
-    result = session.execute(query)
-    rows: list[Any] = list(result.scalars() if len(result.keys()) == 1 else result)
-    more = len(rows) > args.size
-    del rows[args.size :]
-    if args.backward:
-        rows.reverse()
-        return Page(rows, order, has_next=args.before is not None, has_previous=more)
-    return Page(rows, order, has_next=more, has_previous=args.after is not None)
+def load_page(
+    session: Session,
+    query: Select[Any],
+    order: Order,
+    args: PageArgs,
+    to_nodes: Callable[[Rows], list[T]],
+) -> Connection[T]:
+    """One page of the query, as part of a unit of work; its rows are read as such, not as entities.
+
+    Raises Invalid for a cursor that is not from this order.
+    """
+    page = Page.of(query, order, args)
+    return page.connection(session.connection().execute(page.statement).all(), to_nodes)
 
 
 def _encode(key: tuple[Any, ...]) -> str:

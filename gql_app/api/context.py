@@ -1,9 +1,10 @@
 """What a resolver is handed."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
+from sqlalchemy import Row, Select
 from sqlalchemy.orm import Session
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
@@ -133,6 +134,14 @@ class Context:
     async def find(self, lookup: Lookup[K, T], key: K) -> T | None:
         """The same for one key, at once."""
         return lookup.found(await self.db.rows(*lookup.query([key]))).get(key)
+
+    async def find_all(self, lookup: Lookup[K, T], keys: Collection[K]) -> Mapping[K, T]:
+        """The same for several: what there is of them."""
+        return lookup.found(await self.db.rows(*lookup.query(keys)))
+
+    async def rows(self, statement: Select[Any], *, quick: bool) -> Sequence[Row[Any]]:
+        """The rows of one statement. ``quick``: an index has them, so that they may be read at once."""
+        return await self.db.rows(statement, {}, quick=quick)
 
     def stream(self, topics: Iterable[Topic], after: str | None, of: Callable[[ChangeEvent], T | None]) -> Stream[T]:
         """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them

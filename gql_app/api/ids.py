@@ -8,7 +8,8 @@ from gql_app.errors import Invalid
 
 
 def encode_id(kind: str, public_id: UUID) -> str:
-    return base64.urlsafe_b64encode(f"{kind}:{public_id.hex}".encode()).decode().rstrip("=")
+    # No text of letters, digits and a colon has the two characters in which URL-safe Base64 differs.
+    return binascii.b2a_base64(f"{kind}:{public_id.int:032x}".encode(), newline=False).decode().rstrip("=")
 
 
 def decode_id(global_id: str) -> tuple[str, UUID] | None:

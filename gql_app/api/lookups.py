@@ -1,44 +1,74 @@
-"""Rows by their keys, in one prepared statement: what resolvers ask for most, and what it costs least to ask for."""
+"""Rows as GraphQL objects, without the ORM's entities in between; rows by their keys in one prepared statement."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam
-from sqlalchemy.orm import Session
+from strawberry.utils.str_converters import to_camel_case
 
 K = TypeVar("K")
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+def as_values(rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """The rows' values by the names of their columns; the rows are of one statement."""
+    names = rows[0]._fields if rows else ()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def of_values(kind: type[T], values: dict[str, Any]) -> T:
+    """An object with these attributes, which it keeps; a column that was not read, it does not have.
+
+    (A column ``id`` hides the resolver of that name in the object, where nobody looks for it.)
+    """
+    made = object.__new__(kind)
+    made.__dict__ = values
+    return made
 
 
 @dataclass(frozen=True, eq=False)
 class Lookup(Generic[K, T_co]):
-    """Finds GraphQL objects by a unique column, without the ORM's entities in between.
+    """Finds GraphQL objects by a unique column.
 
-    `of` makes an object of a row, whose attributes are called as the columns.
+    `of` makes one of the values of a row. `rows` selects them: the column, what is `always` needed, and what fields of
+    the same name show.
     """
 
-    one: Select[Any]
-    several: Select[Any]
-    key: str
-    of: Callable[[Any], T_co]
+    column: ColumnElement[K]
+    of: Callable[[dict[str, Any]], T_co]
+    rows: Select[Any]
+    always: frozenset[str] = frozenset()
+    _one: Select[Any] = field(init=False, repr=False)
+    _several: Select[Any] = field(init=False, repr=False)
+    _fields: Mapping[str, Any] = field(init=False, repr=False)
+    _narrowed: "dict[frozenset[str], Lookup[K, T_co]]" = field(default_factory=dict, init=False, repr=False)
 
-    @classmethod
-    def by(cls, column: ColumnElement[K], of: Callable[[Any], T_co], rows: Select[Any]) -> "Lookup[K, T_co]":
-        """``rows`` selects what `of` takes, the column among it."""
-        one = rows.where(column == bindparam("sought"))
-        several = rows.where(column.in_(bindparam("sought", expanding=True)))
-        return cls(one, several, str(column.key), of)
+    def __post_init__(self) -> None:
+        several: Any = bindparam("sought", expanding=True)
+        others = [column for column in self.rows.selected_columns if column.key not in self.always]
+        object.__setattr__(self, "_one", self.rows.where(self.column == bindparam("sought")))
+        object.__setattr__(self, "_several", self.rows.where(self.column.in_(several)))
+        object.__setattr__(self, "_fields", {to_camel_case(str(column.key)): column for column in others})
+
+    def showing(self, fields: frozenset[str]) -> "Lookup[K, T_co]":
+        """The same for objects of which only fields of these names will be asked: reads no more than it must."""
+        wanted = fields.intersection(self._fields)
+        found = self._narrowed.get(wanted)
+        if found is None:
+            fixed = [column for column in self.rows.selected_columns if column.key in self.always]
+            shown = [self._fields[name] for name in wanted]
+            rows = self.rows.with_only_columns(*fixed, *shown, maintain_column_froms=True)
+            found = self._narrowed[wanted] = Lookup(self.column, self.of, rows, self.always)
+        return found
 
     def query(self, keys: Collection[K]) -> tuple[Select[Any], dict[str, Any]]:
         """The statement and its parameters; the one for a single key costs less."""
         if len(keys) == 1:
-            return self.one, {"sought": next(iter(keys))}
-        return self.several, {"sought": list(keys)}
+            return self._one, {"sought": next(iter(keys))}
+        return self._several, {"sought": list(keys)}
 
     def found(self, rows: Sequence[Row[Any]]) -> Mapping[K, T_co]:
-        return {getattr(row, self.key): self.of(row) for row in rows}
-
-    def within(self, session: Session, keys: Collection[K]) -> Mapping[K, T_co]:
-        """The same as part of a unit of work."""
-        return self.found(session.connection().execute(*self.query(keys)).all())
+        name = str(self.column.key)
+        return {values[name]: self.of(values) for values in as_values(rows)}

@@ -4,13 +4,14 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 import strawberry
 from sqlalchemy.orm import Session as DbSession
 from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.accounts.graphql import User, users_by_id
-from gql_app.api.connections import Connection, Edge, PageArgs, PageInfo
+from gql_app.api.connections import Connection, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id, encode_id
 from gql_app.changes import log
@@ -130,14 +131,13 @@ class AuditQueries:
         args = PageArgs(first, after, last, before)
         topic = (filter or ChangeFilter()).topic()
         window = await info.context.read(_read, viewer, topic, args)
-        edges = [Edge(cursor=event.cursor, node=Change.of(event)) for event in window.events]
-        page_info = PageInfo(
-            has_next_page=args.before is not None if args.backward else window.more,
-            has_previous_page=window.more if args.backward else args.after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+        return Connection(
+            rows=window.events,
+            shown=[Change.of(event) for event in window.events],
+            cursor_of=attrgetter("cursor"),
+            has_next=args.before is not None if args.backward else window.more,
+            has_previous=window.more if args.backward else args.after is not None,
         )
-        return Connection(edges=edges, page_info=page_info)
 
 
 @strawberry.type

@@ -114,11 +114,14 @@ class Database:
                 return self._embedded.look_up(work, *args, **kwargs)
         return await self.read(work, *args, **kwargs)
 
-    async def rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """The rows of one statement made beforehand, in a snapshot of its own; `look_up` says what it may take."""
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, Any], *, quick: bool = True
+    ) -> Sequence[Row[Any]]:
+        """The rows of one statement, in a snapshot of its own; `look_up` says how much a quick one may take."""
         if self._embedded is not None:
-            with contextlib.suppress(Busy):
-                return self._embedded.rows(statement, parameters)
+            if quick:
+                with contextlib.suppress(Busy):
+                    return self._embedded.rows(statement, parameters)
             return await self._embedded.read(_rows, statement, parameters)
         try:
             return await self._rows(statement, parameters)

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
@@ -74,12 +75,12 @@ class Delivery(Node):
         return [DeliveryAttempt.of(row) for row in found or []]
 
     @classmethod
-    def of(cls, row: models.Delivery) -> "Delivery":
+    def of(cls, row: models.Delivery | Row[Any]) -> "Delivery":
         return cls(
             public_id=row.public_id,
             key=row.id,
             channel=row.channel,
-            state=row.shown_state,
+            state=models.shown_state(row.state, row.lease),
             recipient=row.recipient,
             subject=row.subject,
             body=row.body,
@@ -113,7 +114,7 @@ def _page(session: DbSession, viewer: Viewer, filter: DeliveryFilter, args: Page
     if filter.state is not None:
         query = query.where(service.shown_as(filter.state))
     order = Order(models.Delivery.created_at, models.Delivery.id, descending=True)
-    return load_page(session, query, order, args).connection(Delivery.of)
+    return load_page(session, query, order, args, lambda rows: list(map(Delivery.of, rows)))
 
 
 @strawberry.type

@@ -22,12 +22,18 @@ class DeliveryState(enum.Enum):
     """Where a message is. A message that was captured by the mailbox counts as SENT."""
 
     PENDING = "PENDING"  # owed; sent as soon as it is due
-    SENDING = "SENDING"  # a worker holds a lease on it; shown, never stored (see `Delivery.shown_state`)
+    SENDING = "SENDING"  # a worker holds a lease on it; shown, never stored (see `shown_state`)
     SENT = "SENT"  # the provider accepted it
     DELIVERED = "DELIVERED"  # the provider says that it arrived
     UNDELIVERED = "UNDELIVERED"  # the provider says that it did not arrive
     UNKNOWN = "UNKNOWN"  # the last attempt's outcome is not known; it is looked up before anything is sent again
     DEAD = "DEAD"  # given up; an admin can retry it
+
+
+def shown_state(stored: DeliveryState, lease: UUID | None) -> DeliveryState:
+    """SENDING while a worker has it. A lease is the workers' own affair: the state that is stored, and that the change
+    log tells of, is the one around it."""
+    return stored if lease is None else DeliveryState.SENDING
 
 
 class AttemptOutcome(enum.Enum):
@@ -73,9 +79,7 @@ class Delivery(Tracked, Timestamped, Base):
 
     @property
     def shown_state(self) -> DeliveryState:
-        """SENDING while a worker has it. A lease is the workers' own affair: the state that is stored, and that the
-        change log tells of, is the one around it."""
-        return self.state if self.lease is None else DeliveryState.SENDING
+        return shown_state(self.state, self.lease)
 
     # The worker looks for what is due: only unfinished rows are in this index, however many are finished.
     __table_args__ = (

@@ -11,14 +11,15 @@ from uuid import UUID
 import strawberry
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session as DbSession
+from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.accounts import models as accounts
 from gql_app.accounts.graphql import User, users_by_id
-from gql_app.api.connections import Connection, Order, PageArgs, load_page
+from gql_app.api.connections import Connection, Order, Page, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
-from gql_app.api.lookahead import mentions
-from gql_app.api.lookups import Lookup
+from gql_app.api.lookahead import mentioned
+from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.changes.models import ChangeEvent
@@ -60,21 +61,26 @@ class FuelRequest(Node):
         return self.people.get(user_id) or cast(User, info.context.load(users_by_id, user_id))  # GraphQL awaits it
 
     @classmethod
-    def of(cls, row: Any, people: Mapping[int, User] = NOBODY) -> "FuelRequest":
-        """``row``: an entity or its row. ``people``: users who have been looked up already, by their keys."""
+    def of(cls, request: models.FuelRequest) -> "FuelRequest":
         return cls(
-            people=people,
-            public_id=row.public_id,
-            requester_id=row.requester_id,
-            decided_by_id=row.decided_by_id,
-            status=row.status,
-            litres=row.litres,
-            note=row.note,
-            decided_at=row.decided_at,
-            decision_note=row.decision_note,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
+            people=NOBODY,
+            public_id=request.public_id,
+            requester_id=request.requester_id,
+            decided_by_id=request.decided_by_id,
+            status=request.status,
+            litres=request.litres,
+            note=request.note,
+            decided_at=request.decided_at,
+            decision_note=request.decision_note,
+            created_at=request.created_at,
+            updated_at=request.updated_at,
         )
+
+    @classmethod
+    def of_values(cls, values: dict[str, Any], people: Mapping[int, User] = NOBODY) -> "FuelRequest":
+        """``people``: users who have been looked up already, by their keys."""
+        values["people"] = people
+        return of_values(cls, values)
 
 
 @node_finder("FuelRequest")
@@ -84,7 +90,12 @@ def _visible_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID
 
 
 _table: Any = models.FuelRequest.__table__
-fuel_requests_by_public_id: Lookup[UUID, FuelRequest] = Lookup.by(_table.c.public_id, FuelRequest.of, select(_table))
+fuel_requests_by_public_id: Lookup[UUID, FuelRequest] = Lookup(
+    _table.c.public_id,
+    FuelRequest.of_values,
+    select(_table),
+    frozenset({"id", "public_id", "requester_id", "decided_by_id", "created_at"}),
+)
 """For `Context.load`; whether the viewer may see them is still to be asked."""
 
 
@@ -114,28 +125,20 @@ class FuelRequestOrder:
 
 
 def _page(
-    session: DbSession,
-    viewer: Viewer,
-    filter: FuelRequestFilter,
-    order_by: FuelRequestOrder,
-    args: PageArgs,
-    with_people: bool,
-) -> Connection[FuelRequest]:
-    query: Select[Any] = service.visible(viewer).with_only_columns(*_table.c)
+    viewer: Viewer, filter: FuelRequestFilter, order_by: FuelRequestOrder, args: PageArgs, fields: frozenset[str]
+) -> Page:
+    """``fields`` are the names of all that is asked for below."""
+    column = getattr(models.FuelRequest, order_by.field.value)
+    order = Order(column, models.FuelRequest.id, descending=order_by.direction is OrderDirection.DESC)
+    columns = fuel_requests_by_public_id.showing(fields | {to_camel_case(column.key)}).rows.selected_columns
+    query: Select[Any] = service.visible(viewer).with_only_columns(*columns)
     if filter.status is not None:
         query = query.where(models.FuelRequest.status == filter.status)
     if filter.requester_id is not None:
         public_id = id_of("User", filter.requester_id, field="filter.requesterId")
         requester = select(accounts.User.id).where(accounts.User.public_id == public_id)
         query = query.where(models.FuelRequest.requester_id.in_(requester))
-    column = getattr(models.FuelRequest, order_by.field.value)
-    order = Order(column, models.FuelRequest.id, descending=order_by.direction is OrderDirection.DESC)
-    page = load_page(session, query, order, args)
-    people = NOBODY
-    if with_people:
-        ids = {row.requester_id for row in page.rows} | {row.decided_by_id for row in page.rows} - {None}
-        people = users_by_id.within(session, ids)
-    return page.connection(lambda row: FuelRequest.of(row, people))
+    return Page.of(query, order, args)
 
 
 @strawberry.type
@@ -164,9 +167,16 @@ class FuelRequestQueries:
         viewer = info.context.require_viewer()
         args = PageArgs(first, after, last, before)
         order = order_by or FuelRequestOrder()
-        return await info.context.read(
-            _page, viewer, filter or FuelRequestFilter(), order, args, mentions(info, "requester", "decidedBy")
-        )
+        fields = mentioned(info)
+        page = _page(viewer, filter or FuelRequestFilter(), order, args, fields)
+        # As they come an index has them in this order, and a page takes little more than its rows.
+        as_they_come = filter is None and order.field is FuelRequestOrderField.CREATED_AT
+        rows = await info.context.rows(page.statement, quick=as_they_come)
+        people = NOBODY
+        if rows and not fields.isdisjoint(("requester", "decidedBy")):
+            ids = {row.requester_id for row in rows} | {row.decided_by_id for row in rows} - {None}
+            people = await info.context.find_all(users_by_id.showing(fields), ids)
+        return page.connection(rows, lambda rows: [FuelRequest.of_values(values, people) for values in as_values(rows)])
 
 
 @strawberry.input

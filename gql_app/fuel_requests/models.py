@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import BigInteger, Dialect, Enum, ForeignKey, Index, Text, TypeDecorator
-from sqlalchemy.orm import Mapped, mapped_column, validates
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
+from gql_app.accounts.models import User
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
 from gql_app.viewer import Role
@@ -64,6 +65,8 @@ class FuelRequest(Tracked, Timestamped, Base):
     decided_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id"))
     decided_at: Mapped[datetime | None]
     decision_note: Mapped[str | None] = tracked(Text)
+
+    requester: Mapped[User] = relationship(viewonly=True, lazy="raise", foreign_keys=requester_id)
 
     @validates("litres")
     def _as_stored(self, name: str, litres: Decimal | int) -> Decimal:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from gql_app.errors import Conflict, Forbidden, Invalid, NotFound
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
@@ -15,8 +15,12 @@ from gql_app.viewer import Role, Viewer
 MOST_LITRES = Decimal(1_000_000)
 NOTE_LENGTH = 2000
 
-
-_BY_PUBLIC_ID = select(FuelRequest).where(FuelRequest.public_id == bindparam("public_id"))
+_WITH_REQUESTER = (
+    select(FuelRequest)
+    .options(joinedload(FuelRequest.requester, innerjoin=True))
+    .where(FuelRequest.public_id == bindparam("public_id"))
+)
+"""The rules will ask for the requester, and find her in the session: one statement instead of two."""
 
 
 def visible(viewer: Viewer) -> Select[FuelRequest]:
@@ -46,7 +50,7 @@ def decide(
     if status is FuelRequestStatus.PENDING:
         raise Invalid("Decide for APPROVED or REJECTED.", field="status")
     note = clean_text(note, field="note", longest=NOTE_LENGTH)
-    request = session.scalar(_BY_PUBLIC_ID, {"public_id": request_id})
+    request = session.scalar(_WITH_REQUESTER, {"public_id": request_id})
     if request is None:
         raise NotFound(field="id")
     if request.status is not FuelRequestStatus.PENDING:

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts.graphql import User, users_by_id
@@ -39,7 +40,7 @@ class Project(Node):
         return user
 
     @classmethod
-    def of(cls, row: models.Project) -> "Project":
+    def of(cls, row: models.Project | Row[Any]) -> "Project":
         return cls(
             public_id=row.public_id,
             owner_id=row.owner_id,
@@ -71,7 +72,7 @@ class Comment(Node):
         return project
 
     @classmethod
-    def of(cls, row: models.Comment) -> "Comment":
+    def of(cls, row: models.Comment | Row[Any]) -> "Comment":
         return cls(
             public_id=row.public_id,
             author_id=row.author_id,
@@ -107,13 +108,13 @@ def _visible_comments(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -
 
 def _page(session: DbSession, viewer: Viewer, args: PageArgs) -> Connection[Project]:
     order = Order(models.Project.created_at, models.Project.id, descending=True)
-    return load_page(session, service.visible(viewer), order, args).connection(Project.of)
+    return load_page(session, service.visible(viewer), order, args, lambda rows: list(map(Project.of, rows)))
 
 
 def _page_of_comments(session: DbSession, viewer: Viewer, project_id: UUID, args: PageArgs) -> Connection[Comment]:
     project = service.get(session, viewer, project_id, field="projectId")
     order = Order(models.Comment.created_at, models.Comment.id)
-    return load_page(session, service.comments_on(project), order, args).connection(Comment.of)
+    return load_page(session, service.comments_on(project), order, args, lambda rows: list(map(Comment.of, rows)))
 
 
 @strawberry.type

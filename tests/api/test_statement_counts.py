@@ -110,3 +110,13 @@ async def test_a_query_of_nobody_takes_no_statement(server: Running, people: Peo
         if not seen:
             return
     pytest.fail(str(seen))
+
+
+async def test_a_decision_reads_the_requester_with_the_request(server: Running, people: People) -> None:
+    """The session forgets what nobody else holds: the rule that writes to her would have to ask again."""
+    request_id = await submit(people.ada, litres="5")
+    with statements(server) as seen:
+        await decide(people.grace, request_id, status="APPROVED")
+    asked = [statement.split("FROM ")[1].split()[0] for statement in seen if statement.startswith("SELECT")]
+    assert "fuel_requests" in asked
+    assert asked.count("users") == 1  # who has decided: the mutation asks for that
