@@ -119,7 +119,7 @@ def _explain(session: Session, claim: bool) -> None:
         if claim:
             queue.claim(session, Channel.SMS, datetime.now(UTC), CLAIMED)
         else:
-            queue.next_due(session, Channel.SMS)
+            connection.execute(queue.NEXT_DUE, {"channel": Channel.SMS})
         savepoint.rollback()
     event.remove(connection, "before_cursor_execute", remember)
     select, values = next(each for each in statements if each[0].startswith("SELECT deliveries."))

@@ -102,7 +102,6 @@ class Delivery(Tracked, Timestamped, Base):
         Index(None, "recipient_id", "created_at", "id"),
         Index(None, "created_at", "id"),
         Index(None, "change_set"),
-        Index(None, "provider_id"),
     )
 
 
@@ -110,7 +109,15 @@ class DeliveryAttempt(Base):
     """One attempt, written before the provider is called and completed with what came of it."""
 
     __tablename__ = "delivery_attempts"
-    __table_args__ = (Index(None, "delivery_id", "number", unique=True), Index(None, "provider_id"))
+    __table_args__ = (
+        Index(None, "delivery_id", "number", unique=True),
+        Index(
+            None,
+            "provider_id",
+            sqlite_where=text("provider_id IS NOT NULL"),
+            postgresql_where=text("provider_id IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True)

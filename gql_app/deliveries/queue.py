@@ -10,17 +10,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
 from gql_app.changes.models import ChangeKind
+from gql_app.db import Database
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import Outgoing
 
-LEASE = timedelta(seconds=60)
-"""How long a claimed message is left alone; after that its worker is taken for dead."""
+LEASE = timedelta(seconds=30)
+"""How long a claimed message is left alone since its worker last said that it has it; then that is taken for dead."""
+RENEWAL = 10.0
+"""Seconds after which a worker says so again: one of these may fail."""
 
 COUNTED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN, AttemptOutcome.PERMANENT)
 """The outcomes that count against a message; that our credentials were refused is not its fault."""
@@ -99,13 +102,22 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
 
 
 def _older_to_the_same_recipient() -> ColumnElement[bool]:
-    """Messages to one recipient go out in their order: an unfinished one holds back those behind it."""
+    """Messages to one recipient go out in their order: an unfinished one holds back those behind it.
+
+    The offset of nothing keeps PostgreSQL from making a join of it. A queue has statistics of a time when it was empty,
+    and by those a join that reads all of the queue for each message costs no more than a look into the index.
+    """
     older = _deliveries.alias("older")
-    return exists().where(
-        older.c.channel == _deliveries.c.channel,
-        older.c.recipient == _deliveries.c.recipient,
-        older.c.id < _deliveries.c.id,
-        older.c.due_at.is_not(None),
+    return (
+        select(1)
+        .where(
+            older.c.channel == _deliveries.c.channel,
+            older.c.recipient == _deliveries.c.recipient,
+            older.c.id < _deliveries.c.id,
+            older.c.due_at.is_not(None),
+        )
+        .offset(0)
+        .exists()
     )
 
 
@@ -146,6 +158,15 @@ def _unclear_since(session: Session, ids: Sequence[int]) -> dict[int, datetime]:
         .group_by(_attempts.c.delivery_id)
     )
     return dict(tuple(row) for row in session.connection().execute(query))
+
+
+def renew(session: Session, claims: Sequence[Claim], now: datetime) -> int:
+    """Hold the claims for another lease; those that were lost meanwhile stay lost. Returns how many are still held."""
+    still_held = (
+        _deliveries.c.id.in_([claim.id for claim in claims]),
+        _deliveries.c.lease.in_({claim.lease for claim in claims}),
+    )
+    return session.connection().execute(update(_deliveries).where(*still_held).values(due_at=now + LEASE)).rowcount
 
 
 def finish(session: Session, results: Sequence[Result]) -> int:
@@ -215,10 +236,22 @@ def _entry(result: Result) -> Entry:
     )
 
 
-def next_due(session: Session, channel: Channel) -> datetime | None:
+NEXT_DUE = (
+    select(_deliveries.c.due_at)
+    .where(
+        _deliveries.c.channel == bindparam("channel"),
+        _deliveries.c.due_at.is_not(None),
+        ~_older_to_the_same_recipient(),
+    )
+    .order_by(_deliveries.c.due_at)
+    .limit(1)
+)
+
+
+async def next_due(db: Database, channel: Channel) -> datetime | None:
     """When the next message of this channel that no older one holds back becomes due, or its lease ends."""
-    waiting = (_deliveries.c.channel == channel, _deliveries.c.due_at.is_not(None), ~_older_to_the_same_recipient())
-    return session.scalar(select(_deliveries.c.due_at).where(*waiting).order_by(_deliveries.c.due_at).limit(1))
+    rows = await db.rows(NEXT_DUE, {"channel": channel})
+    return rows[0].due_at if rows else None
 
 
 def taken(session: Session, provider_ids: Sequence[str]) -> set[str]:

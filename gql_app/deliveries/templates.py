@@ -21,6 +21,7 @@ class Templates:
             loader=ChoiceLoader(loaders),
             autoescape=select_autoescape(["html"]),
             undefined=StrictUndefined,
+            auto_reload=False,  # a look at each file for every mail
             trim_blocks=True,
             lstrip_blocks=True,
         )

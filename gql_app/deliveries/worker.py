@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from gql_app.changes.doorbell import Bell, Doorbell
+from gql_app.changes.tasks import stop_task
 from gql_app.db import Database
 from gql_app.deliveries import metrics, queue
 from gql_app.deliveries.models import AttemptOutcome
@@ -58,6 +59,7 @@ class ChannelWorker:
         self._concurrency = sender.concurrency
         self._in_air: set[asyncio.Task[None]] = set()
         self._done: list[Result] = []
+        self._held: dict[int, Claim] = {}
         self._paused_until: datetime | None = None
         self._proven = False
         self._stopping = False
@@ -73,13 +75,17 @@ class ChannelWorker:
         return self._paused_until is not None
 
     async def run(self) -> None:
-        while not self._stopping:
-            try:
-                await self._write_down()
-                await self._bell.wait(await self._take_what_is_due())
-            except Exception:
-                logger.exception("the delivery queue could not be worked on; trying again")
-                await asyncio.sleep(self._poll)
+        renewing = asyncio.create_task(self._keep_renewing())
+        try:
+            while not self._stopping:
+                try:
+                    await self._write_down()
+                    await self._bell.wait(await self._take_what_is_due())
+                except Exception:
+                    logger.exception("the delivery queue could not be worked on; trying again")
+                    await asyncio.sleep(self._poll)
+        finally:
+            await stop_task(renewing)
 
     def stop(self) -> None:
         """Take nothing more; `run` returns soon."""
@@ -103,7 +109,7 @@ class ChannelWorker:
         if (rest := self._rest_until - clock()) > 0:
             return rest
         room = self._room()
-        due = await self._db.look_up(queue.next_due, self._sender.channel) if room else None
+        due = await queue.next_due(self._db, self._sender.channel) if room else None
         now = datetime.now(UTC)
         if due is not None and self._paused_until is not None:
             due = max(due, self._paused_until)
@@ -111,6 +117,7 @@ class ChannelWorker:
             return self._poll if due is None else min((due - now).total_seconds(), self._poll)
         claims = await self._db.write(queue.claim, self._sender.channel, now, room)
         for claim in claims:
+            self._held[claim.id] = claim
             task = asyncio.create_task(self._attempt(claim))
             self._in_air.add(task)
             task.add_done_callback(self._landed)
@@ -190,6 +197,18 @@ class ChannelWorker:
             except BaseException:
                 self._done = results + self._done
                 raise
+            for result in results:
+                self._held.pop(result.claim.id, None)
+
+    async def _keep_renewing(self) -> None:
+        """What is held is in the air, or has landed and could not be written down yet: nobody else may take it."""
+        while True:
+            await asyncio.sleep(queue.RENEWAL)
+            if self._held:
+                try:
+                    await self._db.write(queue.renew, list(self._held.values()), datetime.now(UTC))
+                except Exception:
+                    logger.exception("leases could not be renewed; trying again")
 
 
 class Workers:

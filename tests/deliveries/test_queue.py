@@ -148,31 +148,41 @@ async def test_workers_of_several_processes_claim_disjoint_sets(room: Room, anot
 
 
 async def test_the_next_due_moment_is_that_of_the_channel(room: Room) -> None:
-    assert await room.db.read(queue.next_due, Channel.SMS) is None
+    assert await queue.next_due(room.db, Channel.SMS) is None
     later, sooner = now() + LONG_AGO, now() + SECOND
     await room.owe(due_at=later)
     await room.owe(due_at=sooner)
     await room.owe(Channel.EMAIL, due_at=now() - LONG_AGO)
     await room.owe(state=SENT, due_at=None)
-    assert await room.db.read(queue.next_due, Channel.SMS) == sooner
+    assert await queue.next_due(room.db, Channel.SMS) == sooner
 
 
 async def test_claiming_reads_an_index_of_what_is_due_not_of_all_that_ever_was(room: Room) -> None:
-    if not room.db.is_sqlite:
-        pytest.skip("asks SQLite for its plan")
+    """Even if the database knows the queue only from a time when it was empty, and has 2,000 messages in it now."""
     await room.db.write(finished_rows, 10_000)
-    owed = await room.owe()
+    await room.db.write(lambda session: session.connection().exec_driver_sql("ANALYZE"))
+    await room.owe_many(2_000)
     plans = []
-    for work, args in ((queue.claim, (now(), 16)), (queue.next_due, ())):
+    for work, args in ((queue.claim, (now(), 16)), (look_for_the_next, ())):
         for statement, parameters in await statements_of(room.db, work, Channel.SMS, *args):
-            if (statement.lstrip().upper().startswith("SELECT") and "ORDER BY" in statement) or "min(" in statement:
+            if statement.lstrip().upper().startswith("SELECT") and "ORDER BY" in statement:
                 plans.append(await plan_of(room.db, statement, parameters))
-    assert ids_of_open(await room.all_attempts()) == [owed]
+    assert len(ids_of_open(await room.all_attempts())) == 16
     assert len(plans) == 2
     for plan in plans:
         assert "ix_deliveries_due" in plan
-        assert "SCAN" not in plan
-        assert "TEMP B-TREE" not in plan
+        assert "ix_deliveries_unfinished" in plan
+        if room.db.is_sqlite:
+            assert "(channel=? AND recipient=? AND rowid<?)" in plan or "(channel=? AND recipient=? AND id<?)" in plan
+            unwanted = {"SCAN", "TEMP B-TREE"}
+        else:
+            assert "(recipient = (deliveries.recipient)::text) AND (id < deliveries.id)" in plan
+            unwanted = {"Seq Scan", "Join", "Sort", "Bitmap"}
+        assert not [each for each in unwanted if each in plan], plan
+
+
+def look_for_the_next(session: Session, channel: Channel) -> None:
+    session.connection().execute(queue.NEXT_DUE, {"channel": channel})
 
 
 def ids_of_open(attempts: Sequence[Any]) -> list[int]:
@@ -217,7 +227,8 @@ async def statements_of(db: Database, work: Any, *args: Any) -> list[tuple[str, 
 
 async def plan_of(db: Database, statement: str, parameters: Any) -> str:
     def explain(session: Session) -> str:
-        rows = session.connection().exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)
+        explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
+        rows = session.connection().exec_driver_sql(explain + statement, parameters)
         return "\n".join(str(row[-1]) for row in rows)
 
     return await db.read(explain)
