@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from graphql import GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLResolveInfo
+from graphql import GraphQLField, GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLResolveInfo
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 
-Resolve = Callable[[Any, GraphQLResolveInfo[Any]], Any]
+PLAIN = "gql_app.plain"
+"""The extension of fields whose value is found from the object alone: a function of it, never to be awaited."""
 
 
 def resolve_directly(types: Mapping[str, GraphQLNamedType]) -> None:
@@ -26,22 +27,28 @@ def resolve_directly(types: Mapping[str, GraphQLNamedType]) -> None:
             for field in each.fields.values():
                 definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
                 if definition is not None and field.subscribe is None:
-                    field.resolve = _direct(definition) or field.resolve
+                    _shorten(field, definition)
 
 
-def _direct(field: StrawberryField) -> Resolve | None:
-    if field.arguments or field.extensions or field.permission_classes:
-        return None
-    if field.base_resolver is None:
-        get = attrgetter(field.python_name)
-        return lambda source, info: get(source)
-    function: Any = field.base_resolver.wrapped_func
+def _shorten(field: GraphQLField, definition: StrawberryField) -> None:
+    if definition.arguments or definition.extensions or definition.permission_classes:
+        return
+    if definition.base_resolver is None:
+        _read_plainly(field, attrgetter(definition.python_name))
+        return
+    function: Any = definition.base_resolver.wrapped_func
     match list(inspect.signature(function).parameters):
+        case ["self"] if inspect.iscoroutinefunction(function):
+            field.resolve = lambda source, info: function(source)
         case ["self"]:
-            return lambda source, info: function(source)
+            _read_plainly(field, function)
         case ["self", "info"]:
-            return lambda source, info: function(source, Info(_raw_info=info, _field=field))
-    return None
+            field.resolve = lambda source, info: function(source, Info(_raw_info=info, _field=definition))
+
+
+def _read_plainly(field: GraphQLField, read: Callable[[Any], Any]) -> None:
+    field.resolve = lambda source, info: read(source)
+    field.extensions[PLAIN] = read
 
 
 def _name_of_type(value: Any, info: GraphQLResolveInfo[Any], of: object) -> str:

@@ -3,6 +3,8 @@
 documents    parsing and validating, with limits, cached
 limits       what a document may cost
 execution    running an operation
+plans        how to read selections, found out once per document
+executor     reading them so
 sharing      subscriptions: one execution for all who get the same answer
 answers      what is answered; masking what is nobody's business
 requests     reading a GraphQL request out of JSON

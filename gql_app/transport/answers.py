@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 _SENT_VALUE = re.compile(r"(?::\s|\bfound\s|\bgot\s|,\sbut\sencountered\s).*", re.S)
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response as JSON text. `request_error`: nothing was executed, the request itself was wrong.
@@ -46,12 +49,12 @@ def answer(result: ExecutionResult, *, cursor: str | None = None, request_error:
         body["errors"] = [present(error) for error in errors]
     if not before_execution:
         body["data"] = result.data
-    return Answer(json.dumps(body, separators=(",", ":")), before_execution or request_error, cursor)
+    return Answer(_encode(body), before_execution or request_error, cursor)
 
 
 def refusal(errors: Sequence[GraphQLError]) -> Answer:
     """Nothing was executed: this is why."""
-    return Answer(json.dumps({"errors": [present(e) for e in errors]}, separators=(",", ":")), request_error=True)
+    return Answer(_encode({"errors": [present(e) for e in errors]}), request_error=True)
 
 
 def refusal_of(error: GqlAppError) -> Answer:

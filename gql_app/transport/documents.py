@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphql import (
     SKIP,
+    DirectiveNode,
     DocumentNode,
     FieldNode,
     GraphQLError,
@@ -21,8 +22,11 @@ from graphql import (
 )
 
 from gql_app.transport.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
+from gql_app.transport.plans import Plans
 
 CACHED = 1_000
+CACHED_CHARACTERS = 500_000
+"""Of all remembered documents. With its plans a document takes up to 240 bytes per character: 120 MB at the most."""
 LARGEST_CACHED = 10_000
 """Characters; a longer document is no frontend's."""
 CHECKED_INLINE = 2_000
@@ -33,12 +37,15 @@ CHECKED_INLINE = 2_000
 class Prepared:
     """A document that was found valid, or why it is not.
 
-    `resume_variables` are those that say nothing but after which cursor a subscription begins.
+    `resume_variables` are those that say nothing but after which cursor a subscription begins; `conditional` is a
+    document in which some fields are selected only for some values of the variables.
     """
 
     document: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
     resume_variables: frozenset[str] = frozenset()
+    conditional: bool = False
+    _plans: dict[int, Plans] = field(default_factory=dict, repr=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation to execute. Raises GraphQLError when that is not clear."""
@@ -54,6 +61,10 @@ class Prepared:
             raise GraphQLError("The document has several operations: say which by `operationName`.")
         return found[0]
 
+    def plans(self, operation: OperationDefinitionNode) -> Plans:
+        """How to read what one of its operations selects."""
+        return Plans() if self.conditional else self._plans.setdefault(id(operation), Plans())
+
 
 class Documents:
     """Prepares documents for one schema; the most recent ones are remembered."""
@@ -61,6 +72,7 @@ class Documents:
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
+        self._characters = 0
 
     async def prepare(self, text: str) -> Prepared:
         found = self._cache.get(text)
@@ -71,10 +83,12 @@ class Documents:
             prepared = await asyncio.to_thread(self._check, text)
         else:
             prepared = self._check(text)
-        if len(text) <= LARGEST_CACHED:
+        if len(text) <= LARGEST_CACHED and text not in self._cache:  # somebody else may have checked it meanwhile
             self._cache[text] = prepared
-            if len(self._cache) > CACHED:
-                self._cache.popitem(last=False)
+            self._characters += len(text)
+            while len(self._cache) > CACHED or self._characters > CACHED_CHARACTERS:
+                forgotten, _ = self._cache.popitem(last=False)
+                self._characters -= len(forgotten)
         return prepared
 
     def _check(self, text: str) -> Prepared:
@@ -90,7 +104,7 @@ class Documents:
             return Prepared(
                 None, tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
             )
-        return Prepared(document, resume_variables=_resume_variables(document))
+        return Prepared(document, (), _resume_variables(document), _is_conditional(document))
 
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:
@@ -99,6 +113,21 @@ def is_subscription(operation: OperationDefinitionNode) -> bool:
 
 def is_mutation(operation: OperationDefinitionNode) -> bool:
     return operation.operation is OperationType.MUTATION
+
+
+class _Conditions(Visitor):
+    """Whether there is any @skip or @include."""
+
+    found = False
+
+    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
+        self.found |= node.name.value in ("skip", "include")
+
+
+def _is_conditional(document: DocumentNode) -> bool:
+    conditions = _Conditions()
+    visit(document, conditions)
+    return conditions.found
 
 
 class _Uses(Visitor):

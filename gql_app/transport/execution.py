@@ -5,12 +5,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import ExecutionResult, Executor, GraphQLError, GraphQLSchema, OperationDefinitionNode, execute
+from graphql import ExecutionResult, Executor, GraphQLError, GraphQLSchema, OperationDefinitionNode
 from graphql.execution import create_source_event_stream
 
 from gql_app.api.context import Context, Stream
 from gql_app.transport.answers import Answer, answer, refusal
 from gql_app.transport.documents import Documents, Prepared
+from gql_app.transport.executor import PlanningExecutor
 from gql_app.transport.requests import GraphQLRequest
 from gql_app.transport.sharing import Groups, Subscription
 
@@ -45,30 +46,15 @@ class Engine:
 
     async def run(self, operation: Operation, context: Context) -> Answer:
         """Run a query or a mutation."""
-        assert operation.prepared.document is not None
-        result = execute(
-            self._schema,
-            operation.prepared.document,
-            context_value=context,
-            variable_values=_variables(operation),
-            operation_name=operation.request.operation_name,
-            max_coercion_errors=5,
-            hide_suggestions=True,
-        )
+        executor = self._executor(operation, context)
+        if isinstance(executor, list):
+            return answer(ExecutionResult(None, executor))
+        result: Any = executor.execute_operation()
         return answer(result if isinstance(result, ExecutionResult) else await result)
 
     async def subscribe(self, operation: Operation, context: Context) -> Subscription | Answer:
         """Begin a subscription: from here on no event of it is missed."""
-        assert operation.prepared.document is not None
-        executor = Executor.build(
-            self._schema,
-            operation.prepared.document,
-            context_value=context,
-            raw_variable_values=_variables(operation),
-            operation_name=operation.request.operation_name,
-            max_coercion_errors=5,
-            hide_suggestions=True,
-        )
+        executor = self._executor(operation, context)
         if isinstance(executor, list):
             return answer(ExecutionResult(None, executor))
         found = create_source_event_stream(executor)
@@ -76,6 +62,20 @@ class Engine:
         if isinstance(stream, ExecutionResult):
             return refusal(stream.errors or [])
         return Subscription(executor, stream, context, self._groups, _audience(operation, stream))
+
+    def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
+        """Ready to execute, or what is wrong with the variables."""
+        assert operation.prepared.document is not None
+        return PlanningExecutor.build(
+            self._schema,
+            operation.prepared.document,
+            context_value=context,
+            raw_variable_values=_variables(operation),
+            operation_name=operation.request.operation_name,
+            max_coercion_errors=5,
+            hide_suggestions=True,
+            plans=operation.prepared.plans(operation.definition),
+        )
 
 
 def _variables(operation: Operation) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import pytest
 from graphql import get_introspection_query
 from graphql.validation import ValidationContext
 
+import gql_app.transport.documents
 from gql_app.schema import schema
 from gql_app.transport.documents import Documents
 from gql_app.transport.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
@@ -168,3 +169,14 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
     documents = Documents(schema._schema)
     assert (await documents.prepare(inline)).errors
     assert (await documents.prepare(text)).errors
+
+
+async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand long ones, with what is known of them, would be two gigabytes."""
+    monkeypatch.setattr(gql_app.transport.documents, "CACHED_CHARACTERS", 1_000)
+    remembering = Documents(schema._schema)
+    texts = [f"{{ {' '.join(f'a{n}{i}: __typename' for i in range(9))} }}" for n in range(30)]
+    latest = [await remembering.prepare(text) for text in texts][-1]
+    assert await remembering.prepare(texts[-1]) is latest
+    assert len(remembering._cache) == 1_000 // max(map(len, texts))
+    assert remembering._characters == sum(map(len, remembering._cache)) <= 1_000

@@ -1,0 +1,201 @@
+"""Reads selections by plans: what to do for each field of a selection set is found out once, not for every object.
+
+graphql-core looks all of it up again for every field of every row, at about 6 µs each. A plan is a list of the fields
+with what reads and completes their values. It knows fields without arguments, their leaves, objects and lists of
+objects, and only how they end well: a value that is anything else is handed to graphql-core as it was read, which
+refuses it in its own words. Fields with arguments go graphql-core's way as a whole. `executor.py` follows the plans.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import GeneratorType, NoneType
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    Undefined,
+    is_interface_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+from graphql.execution.collect_fields import CollectedFields, FieldDetails
+from graphql.pyutils import Path, UndefinedType
+
+from gql_app.api.direct import PLAIN
+
+if TYPE_CHECKING:
+    from gql_app.transport.executor import PlanningExecutor
+
+Details: TypeAlias = list[FieldDetails]
+Complete: TypeAlias = "Callable[[PlanningExecutor, Any, PlannedField, Path | None], Any]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedField:
+    """One field of a selection set, under its name in the response.
+
+    `plain` reads its value from the source alone, otherwise the definition's resolver does. `complete` makes of it
+    what is answered; without it the field is graphql-core's. `coerce` does so for leaves that are read plainly.
+    """
+
+    name: str
+    parent: GraphQLObjectType
+    details: Details
+    definition: GraphQLField
+    nodes: list[FieldNode]
+    plain: Any
+    complete: "Complete | None"
+    coerce: Callable[[Any], Any] | None
+    nullable: bool
+
+    def path(self, parent: Path | None) -> Path:
+        return Path(parent, self.name, self.parent.name)
+
+
+Plan: TypeAlias = list[PlannedField]
+
+ordinary: set[type] = set()
+"""Types of values of leaves that graphql-core does nothing with but to complete them."""
+
+
+MOST_PLANS = 500
+"""Of one operation. Each way to an object of each type has its own; a selection that leads to more is planned anew."""
+
+
+class Plans:
+    """The plans of one operation. They hold for every execution in which the same fields are selected."""
+
+    def __init__(self) -> None:
+        self.root: dict[str, Details] | None = None
+        self._collected: dict[tuple[GraphQLObjectType, int], tuple[Details, CollectedFields]] = {}
+        self._plans: dict[tuple[GraphQLObjectType, int], tuple[Details, Plan]] = {}
+
+    def collected(self, executor: "PlanningExecutor", kind: GraphQLObjectType, details: Details) -> CollectedFields:
+        """The fields that are selected below these, of an object of this kind."""
+        key = (kind, id(details))  # the list is kept beside, so that nothing else gets its id
+        known = self._collected.get(key)
+        if known is None:
+            known = self._collected[key] = (details, executor.collect(kind, details))
+        return known[1]
+
+    def plan(self, executor: "PlanningExecutor", kind: GraphQLObjectType, details: Details) -> Plan:
+        """How to read them."""
+        key = (kind, id(details))
+        known = self._plans.get(key)
+        if known is None:
+            fields = self.collected(executor, kind, details).grouped_field_set.items()
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+                self._collected.clear()
+            made = [_planned(executor.schema, kind, name, below) for name, below in fields]
+            known = self._plans[key] = (details, [field for field in made if field is not None])
+        return known[1]
+
+
+def _planned(schema: GraphQLSchema, parent: GraphQLObjectType, name: str, details: Details) -> PlannedField | None:
+    node = details[0].node
+    definition = schema.get_field(parent, node.name.value)
+    if definition is None:
+        return None
+    plain = (lambda source: parent.name) if node.name.value == "__typename" else definition.extensions.get(PLAIN)
+    inner = nullable_of(definition.type)
+    by_arguments = definition.args or node.arguments
+    return PlannedField(
+        name,
+        parent,
+        details,
+        definition,
+        [each.node for each in details],
+        plain,
+        None if by_arguments or definition.resolve is None else _completion(schema, definition.type),
+        inner.coerce_output_value if plain is not None and is_leaf_type(inner) else None,
+        inner is definition.type,
+    )
+
+
+def _completion(schema: GraphQLSchema, kind: GraphQLOutputType) -> Complete:
+    inner = nullable_of(kind)
+    if is_leaf_type(inner):
+        return _leaf(inner.coerce_output_value, nullable=inner is kind)
+    if is_list_type(inner):
+        kind_of = _kinds(schema, nullable_of(inner.of_type))
+        return _objects(kind_of) if kind_of is not None else _otherwise
+    kind_of = _kinds(schema, inner)
+    return _object(kind_of) if kind_of is not None else _otherwise
+
+
+def _otherwise(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
+    return executor.complete_otherwise(value, field, parent)
+
+
+def _leaf(coerce: Callable[[Any], Any], *, nullable: bool) -> Complete:
+    def complete(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
+        if type(value) not in ordinary:
+            return None if value is None and nullable else executor.complete_unknown(value, field, parent)
+        coerced = coerce(value)
+        if coerced is not None and coerced is not Undefined:
+            return coerced
+        return executor.complete_otherwise(value, field, parent)
+
+    return complete
+
+
+def _object(kind_of: Callable[[Any], GraphQLObjectType | None]) -> Complete:
+    def complete(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
+        kind = kind_of(value)
+        if kind is None:
+            return executor.complete_otherwise(value, field, parent)
+        return executor.collect_and_execute_subfields(kind, field.details, field.path(parent), value)
+
+    return complete
+
+
+def _objects(kind_of: Callable[[Any], GraphQLObjectType | None]) -> Complete:
+    def complete(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
+        if type(value) is list:
+            kinds = [kind_of(each) for each in value]
+            if None not in kinds:
+                return executor.complete_list(value, cast("list[GraphQLObjectType]", kinds), field, parent)
+        return executor.complete_otherwise(value, field, parent)
+
+    return complete
+
+
+def _kinds(schema: GraphQLSchema, kind: Any) -> Callable[[Any], GraphQLObjectType | None] | None:
+    """Finds the GraphQL type of one of our objects; None for anything else, such as null or something to await."""
+    known: dict[type, GraphQLObjectType | None] = {}
+
+    def kind_of(value: Any) -> GraphQLObjectType | None:
+        of = type(value)
+        try:
+            return known[of]
+        except KeyError:
+            found = known[of] = _kind(schema, kind, of)
+            return found
+
+    return kind_of if is_interface_type(kind) or (is_object_type(kind) and kind.is_type_of is None) else None
+
+
+def _kind(schema: GraphQLSchema, kind: Any, of: type) -> GraphQLObjectType | None:
+    definition = getattr(of, "__strawberry_definition__", None)
+    if definition is None or is_special(of):
+        return None
+    if is_object_type(kind):
+        return kind
+    found = schema.type_map.get(definition.name)
+    return found if is_object_type(found) and schema.is_sub_type(kind, found) else None
+
+
+def is_special(of: type) -> bool:
+    """Whether graphql-core does something else with such values than to complete them: it raises or awaits them."""
+    return issubclass(of, (NoneType, UndefinedType, Exception, GeneratorType)) or hasattr(of, "__await__")
+
+
+def nullable_of(kind: Any) -> Any:
+    return kind.of_type if is_non_null_type(kind) else kind
