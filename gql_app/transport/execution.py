@@ -13,7 +13,8 @@ from gql_app.transport.answers import Answer, answer, refusal
 from gql_app.transport.documents import Documents, Prepared
 from gql_app.transport.executor import PlanningExecutor
 from gql_app.transport.requests import GraphQLRequest
-from gql_app.transport.sharing import Groups, Subscription
+from gql_app.transport.sharing import Groups
+from gql_app.transport.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ shortest form. Control frames and everything else stay uvicorn's.
 
 import contextlib
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
-EXTENSION = "gql_app.write_text"
-"""Where the ASGI scope offers `FrameProtocol.write_text`."""
+EXTENSION = "gql_app.write_texts"
+"""Where the ASGI scope offers `FrameProtocol.write_texts`."""
 
 FIN_TEXT = 0x81
 
@@ -30,22 +31,26 @@ def header(length: int) -> bytes:
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which can also write a text at once."""
+    """uvicorn's protocol, which can also write texts at once."""
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         scope: Any = getattr(self, "scope", None)  # none when the handshake was refused
         if scope is not None:
-            scope["extensions"][EXTENSION] = self.write_text
+            scope["extensions"][EXTENSION] = self.write_texts
 
     def shutdown(self) -> None:
         with contextlib.suppress(InvalidState):  # the client has said goodbye, and does not read our answer
             return super().shutdown()
         self.transport.close()
 
-    def write_text(self, *parts: bytes) -> bool:
-        """Send a UTF-8 text in these parts; False when the client has not taken what was sent before, or is gone."""
+    def write_texts(self, beginning: bytes, endings: Iterable[bytes]) -> bool:
+        """Send UTF-8 texts that begin alike; False when the client has not taken what was sent before, or is gone."""
         if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
             return False
-        self.transport.write(b"".join((header(sum(map(len, parts))), *parts)))
+        size = len(beginning)
+        parts: list[bytes] = []
+        for ending in endings:
+            parts += (header(size + len(ending)), beginning, ending)
+        self.transport.write(b"".join(parts))
         return True

@@ -14,8 +14,8 @@ from gql_app.transport.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.transport.documents import is_mutation, is_subscription
 from gql_app.transport.execution import Engine
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
-from gql_app.transport.sharing import Subscription
 from gql_app.transport.streams import FRAMINGS, frames
+from gql_app.transport.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 

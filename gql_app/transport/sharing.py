@@ -11,22 +11,20 @@ What ends a subscription for good (its session, its role) reaches its own watch,
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Hashable
-from typing import Any
+from collections.abc import Hashable
+from itertools import islice
+from time import monotonic
 
-from graphql import Executor
-
-from gql_app.api.context import Context, Stream
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
-from gql_app.transport.answers import Answer, answer
+from gql_app.transport.answers import Answer
+from gql_app.transport.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
-INBOX = 16
-"""Answers that wait for a member that takes them one by one, before it leaves the group."""
 REMEMBERED = 1_000
 """Audiences known to have private answers."""
 
@@ -37,86 +35,47 @@ RECENT = 2_000
 LARGEST_RECENT = 8_192
 """Characters of an answer that is kept."""
 
+TOGETHER = 8
+"""Events that have come together and are written together: a socket's write costs the same for several answers."""
+TOGETHER_CHARACTERS = 65_536
+"""Characters of answers after which no further event joins them: as much as asyncio lets wait at a socket."""
+LONGEST_REST = 0.02
+"""Seconds. After it has told many, a group rests as long as that took, and no longer than this: events that come thick
+and fast share their writes, and what makes them (requests, commits) has its turn. One that comes alone never waits."""
+SHORTEST_REST = 0.001
+
 SLICE = 500
 """Members that are told before others have their turn: some milliseconds."""
 
-Write = Callable[[bytes], bool]
-"""Sends a message at once, given its ending: the answer and the brace behind it. False when it cannot be done now."""
 
+class _Batch:
+    """Answers to events in their order; events that are not told of have none."""
 
-class Subscription(AsyncIterator[Answer]):
-    """A running subscription: one answer per event. Close it after use.
+    def __init__(self) -> None:
+        self.events = 0
+        self.characters = 0
+        self.given: list[Answer] = []
+        self.endings: list[bytes] = []
+        self.positions: list[int] = []
 
-    With `write_at_once` set, answers of the group are written by it, and iteration hands out only the others.
-    """
+    def add(self, event: ChangeEvent, given: Answer | None) -> None:
+        self.events += 1
+        if given is not None:
+            self._append(event.position, given, given.body.encode() + b"}")
 
-    def __init__(
-        self, executor: Executor[Any], stream: Stream[Any], context: Context, groups: "Groups", audience: Hashable
-    ) -> None:
-        self.watch: Watch = stream.watch
-        self.write_at_once: Write | None = None
-        self.seen = 0
-        """The position up to which its group has told it everything."""
-        self._executor = executor
-        self._of = stream.of
-        self._context = context
-        self._groups = groups
-        self._audience = audience
-        self._group: Group | None = None
-        self._inbox: deque[Answer] = deque()
+    def after(self, position: int) -> "_Batch":
+        """What comes after this position."""
+        rest = _Batch()
+        for at, given, ending in zip(self.positions, self.given, self.endings, strict=True):
+            if at > position:
+                rest._append(at, given, ending)
+        return rest
 
-    async def __anext__(self) -> Answer:
-        """Raises GqlAppError when the stream ends for a reason that is told."""
-        while True:
-            if self._inbox and not self.watch.ended:
-                return self._inbox.popleft()
-            if self._group is None:
-                event = await self.watch.fetch()
-                if event is not None:
-                    found = await self._groups.recall(self._audience, event, self)
-                    if found is not None and not self.watch.ended:  # it may have ended while this was executed
-                        return found
-                    continue
-                self._group = self._groups.join(self._audience, self)
-            await self.watch.wait()
-
-    async def execute(self, event: ChangeEvent) -> tuple[Answer | None, bool]:
-        """The answer to this event (None: it is not told of), and whether it is only this subscriber's."""
-        value = self._of(event)
-        if value is None:
-            return None, False
-        executor = self._executor.build_per_event_executor(value)
-        context = executor.context_value = self._context.fresh()
-        result: Any = executor.execute_operation(False)
-        if executor.is_awaitable(result):
-            result = await result
-        return answer(result, cursor=event.cursor), context.private
-
-    def take(self, given: Answer, ending: bytes) -> bool:
-        """Called by the group; ``ending`` is for `write_at_once`. False: not now."""
-        if self.write_at_once is not None:
-            return self.write_at_once(ending)
-        if len(self._inbox) >= INBOX:
-            return False
-        self._inbox.append(given)
-        self.watch.wake()
-        return True
-
-    def resume(self, position: int) -> None:
-        """Called by the group: it hands on nothing more that comes after this position."""
-        self._group = None
-        self.watch.unpark(position)
-
-    def leave(self) -> None:
-        """Nothing is written or handed out any more. May be called again."""
-        if self._group is not None:
-            self._group.leave(self)
-            self._group = None
-        self._inbox.clear()
-        self.watch.close()
-
-    async def aclose(self) -> None:
-        self.leave()
+    def _append(self, position: int, given: Answer, ending: bytes) -> None:
+        self.positions.append(position)
+        self.given.append(given)
+        self.endings.append(ending)
+        self.characters += len(ending)
 
 
 class Group:
@@ -131,6 +90,8 @@ class Group:
         self._scope = watch.scope
         self._heard = watch.feed.position
         self._pending: deque[ChangeEvent] = deque()
+        self._rest_until = 0.0
+        self._full = asyncio.Event()
         self._work: asyncio.Task[None] | None = None  # held, lest it be collected while it runs
         self._feed.listen(self._topics, self)
 
@@ -152,6 +113,8 @@ class Group:
         if len(self._pending) >= MOST_PENDING:
             return self._fall_apart(self._pending[0].position - 1)
         self._pending.append(event)
+        if len(self._pending) >= TOGETHER:
+            self._full.set()
         if self._work is None:
             self._work = asyncio.create_task(self._work_off())
 
@@ -167,38 +130,59 @@ class Group:
 
     async def _tell(self) -> None:
         while self._pending and self.members:
-            event = self._pending[0]
-            looking = next(iter(self.members))
-            given, private = await looking.execute(event)
-            if not self._pending:  # it fell apart meanwhile
-                return
-            if private and self.members.keys() != {looking}:
-                self._groups.remember_private(self._audience)
-                return self._fall_apart(event.position - 1)
-            if given is not None:
-                await self._hand_on(event.position, given)
-            if self._pending and self._pending[0] is event:  # otherwise it fell apart meanwhile
-                self._pending.popleft()
+            await self._rest()
+            batch = _Batch()
+            for event in tuple(islice(self._pending, TOGETHER)):
+                if not self.members or batch.characters >= TOGETHER_CHARACTERS:
+                    break
+                looking = next(iter(self.members))
+                given, private = await looking.execute(event)
+                if not self._pending:  # it fell apart meanwhile
+                    return
+                if private and self.members.keys() != {looking}:
+                    await self._hand_on(batch)
+                    self._groups.remember_private(self._audience)
+                    return self._fall_apart(event.position - 1)
+                batch.add(event, given)
+            await self._hand_on(batch)
+            if self._pending:  # otherwise it fell apart meanwhile
+                for _ in range(batch.events):
+                    self._pending.popleft()
 
-    async def _hand_on(self, position: int, given: Answer) -> None:
-        ending = given.body.encode() + b"}"
+    async def _rest(self) -> None:
+        """Until the time is over, or as many events wait as are written together."""
+        if len(self._pending) < TOGETHER and (left := self._rest_until - monotonic()) > 0:
+            self._full.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._full.wait()
+
+    async def _hand_on(self, batch: _Batch) -> None:
+        if not batch.given:
+            return
+        began = monotonic()
+        last = batch.positions[-1]
         members = tuple(self.members)
         for start in range(0, len(members), SLICE):
             if start:
                 await asyncio.sleep(0)  # everybody else has a turn, and some may have left
             for member in members[start : start + SLICE]:
-                if member.seen >= position or member.watch.ended or member not in self.members:
+                if member.seen >= last or member.watch.ended or member not in self.members:
                     continue
+                due = batch if member.seen < batch.positions[0] else batch.after(member.seen)
                 try:
-                    taken = member.take(given, ending)
+                    taken = member.take(due.given, due.endings)
                 except Exception:
                     logger.exception("an answer could not be handed on; this subscription goes on by itself")
                     taken = False
                 if taken:
-                    member.seen = position
+                    member.seen = last
                 else:
                     self.leave(member)
-                    member.resume(position - 1)
+                    member.resume(due.positions[0] - 1)
+        took = monotonic() - began
+        if took >= SHORTEST_REST:
+            self._rest_until = began + took + min(took, LONGEST_REST)
 
     def _fall_apart(self, position: int) -> None:
         self._pending.clear()

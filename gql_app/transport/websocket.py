@@ -22,7 +22,7 @@ from gql_app.transport.documents import is_subscription
 from gql_app.transport.execution import Engine
 from gql_app.transport.frames import EXTENSION
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
-from gql_app.transport.sharing import Subscription
+from gql_app.transport.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ class _Socket:
         await self._send_text(json.dumps(message, separators=(",", ":")))
 
     async def _send_text(self, text: str) -> None:
-        if self._write is not None and self._write(text.encode()):
+        if self._write is not None and self._write(b"", (text.encode(),)):
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT):

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from gql_app.accounts import service
 from gql_app.accounts.models import User
 from gql_app.accounts.service import NewUser
 from gql_app.fuel_requests.models import FuelRequest
-from gql_app.transport.frames import header
-from gql_app.transport.sharing import INBOX, SLICE
+from gql_app.transport import sharing
+from gql_app.transport.frames import FrameProtocol, header
+from gql_app.transport.sharing import SLICE, TOGETHER
+from gql_app.transport.subscription import INBOX
 from gql_app.viewer import Role
 from tests.client import PATIENCE, Client, Subscribed
 from tests.people import PASSWORD, People, decide, log_in, submit
@@ -56,10 +59,31 @@ def selects(server: Running, table: str) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many notes each write to a socket has, from now on."""
+    written: list[int] = []
+    write = FrameProtocol.write_texts
+
+    def counting(protocol: FrameProtocol, beginning: bytes, endings: Sequence[bytes]) -> bool:
+        if any(b'"newValue"' in each for each in endings):
+            written.append(len(endings))
+        return write(protocol, beginning, endings)
+
+    monkeypatch.setattr(FrameProtocol, "write_texts", counting)
+    return written
+
+
 @contextlib.asynccontextmanager
 async def many(clients: list[Client], query: str, **variables: Any) -> AsyncIterator[list[Subscribed]]:
     async with contextlib.AsyncExitStack() as stack:
         yield [await stack.enter_async_context(each.subscribed(query, **variables)) for each in clients]
+
+
+async def in_its_group(server: Running) -> None:
+    """From here on each subscription hears from its group: it is through with what came before it was there."""
+    async with asyncio.timeout(PATIENCE):
+        while not all(watch.parked for watch in server.app.feed._watches):  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def test_an_event_is_executed_once_for_all_who_get_the_same(server: Running, people: People, ivy: Client) -> None:
@@ -73,6 +97,51 @@ async def test_an_event_is_executed_once_for_all_who_get_the_same(server: Runnin
         assert told == [told[0]] * 20
         assert told[0]["fuelRequest"] == {"id": second, "note": "n", "requester": {"username": "linus"}}
         assert len(seen) == 1
+
+
+async def test_events_that_come_together_are_written_together_each_once_and_in_order(
+    server: Running, people: People, ivy: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = counted(monkeypatch)
+    clients = [people.grace, ivy, people.root]
+    async with many(clients, NOTES) as streams:
+        await in_its_group(server)
+        lengths = list(range(1, 2 * TOGETHER + 4))
+        await server.app.db.write(add_notes, lengths)
+        for each in streams:
+            told = await each.take(len(lengths))
+            assert [len(found["newValue"]) for found in told] == lengths
+            assert [found["cursor"] for found in told] == sorted({found["cursor"] for found in told}, key=int)
+    assert sorted(written) == sorted([TOGETHER, TOGETHER, 3] * len(clients))
+
+
+async def test_a_group_that_has_told_many_rests_until_as_many_events_wait_as_are_written_together(
+    server: Running, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "monotonic", count(step=PATIENCE).__next__)  # to tell them takes very long
+    monkeypatch.setattr(sharing, "LONGEST_REST", 10 * PATIENCE)
+    written = counted(monkeypatch)
+    async with many([people.grace], NOTES) as (notes,):
+        await in_its_group(server)
+        await server.app.db.write(add_notes, [1])
+        assert len((await notes.next())["newValue"]) == 1
+        monkeypatch.setattr(sharing, "monotonic", lambda: 0.0)
+        for length in range(1, TOGETHER + 1):
+            await server.app.db.write(add_notes, [length])
+        assert [len(found["newValue"]) for found in await notes.take(TOGETHER)] == list(range(1, TOGETHER + 1))
+    assert written == [1, TOGETHER]
+
+
+async def test_long_answers_are_not_gathered_beyond_what_may_wait_at_a_socket(
+    server: Running, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "TOGETHER_CHARACTERS", 3_000)
+    written = counted(monkeypatch)
+    async with many([people.grace], NOTES) as (notes,):
+        await in_its_group(server)
+        await server.app.db.write(add_notes, [1_600] * 5)
+        assert [len(found["newValue"]) for found in await notes.take(5)] == [1_600] * 5
+    assert written == [2, 2, 1]
 
 
 async def test_what_depends_on_who_looks_is_given_to_nobody_else(people: People, ivy: Client) -> None:
