@@ -34,7 +34,8 @@ class Database:
     """The ways to run a unit of work.
 
     On PostgreSQL a unit of work runs in SQLAlchemy's asyncio session. On SQLite, where nothing is waited for but the
-    disk, all of it runs in one hop to a thread: a hop for each statement costs more than the statements.
+    disk, all of it runs in one hop to a thread: a hop for each statement costs more than the statements. There is one
+    writer at a time anyway, so those who wait for it share a hop and a commit (`GroupWriter`).
     """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
@@ -45,9 +46,7 @@ class Database:
         self._embedded = Embedded(self.url, pool_size) if self.is_sqlite else None
         self._writers = self.engine.execution_options(gql_app_write=True)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        # SQLite has one writer at a time: to queue for it here is fair and costs nothing, to queue inside
-        # SQLite is a sleep with growing pauses. PostgreSQL needs no such queue.
-        self._turn = asyncio.Semaphore(1 if self.is_sqlite else pool_size)
+        self._turn = asyncio.Semaphore(pool_size)  # to queue for a connection here is fair
         self._on_commit: list[Callable[[], None]] = []
 
     @property
@@ -83,7 +82,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A bare connection in a write transaction, for migrations: nothing is recorded."""
-        async with self._turn, self._writers.begin() as connection:
+        async with self._writers.begin() as connection:
             yield connection
 
     async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -165,6 +164,8 @@ class Database:
     async def _write(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
+                if self._embedded is not None:  # it has a queue of its own
+                    return await self._embedded.write(self._on_commit, work, *args, **kwargs)
                 async with self._turn:
                     return await self._write_once(work, *args, **kwargs)
             except _CutOff as cut:
@@ -180,8 +181,6 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _write_once(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._embedded is not None:
-            return await self._embedded.write(self._on_commit, work, *args, **kwargs)
         info = {ON_COMMIT: self._on_commit}
         async with AsyncSession(
             self._writers, sync_session_class=WriteSession, expire_on_commit=False, info=info

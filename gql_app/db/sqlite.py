@@ -12,7 +12,8 @@ from sqlalchemy import URL, Connection, Engine, Executable, Row, StaticPool, cre
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
+from gql_app.db.group_commit import GroupWriter
+from gql_app.db.sessions import ReadSession
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,19 +34,16 @@ class Embedded:
         url = url.set(drivername="sqlite+pysqlite")
         # Several threads use a connection, but one after the other: the pool sees to that.
         options: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
-        self._engine = create_engine(
-            url, pool_size=readers + 1, max_overflow=0, hide_parameters=True, connect_args=options
-        )
+        self._engine = create_engine(url, pool_size=readers, max_overflow=0, hide_parameters=True, connect_args=options)
         self._loops = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
         self._bare = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
         self._connection: Connection | None = None
-        self.engines = (self._engine, self._loops, self._bare)
+        self._writer = GroupWriter(url, partial(set_up, transactions=False), connect_args=options)
+        self.engines = (self._engine, self._loops, self._bare, self._writer.engine)
         set_up(self._engine)
         set_up(self._loops, busy_timeout=0)
         set_up(self._bare, busy_timeout=0, transactions=False)
-        self._writing = self._engine.execution_options(gql_app_write=True)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="gql_app-read")
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="gql_app-write")
 
     async def reach(self) -> None:
         """Raises sqlite3.Error when the file cannot be opened or is no database."""
@@ -53,7 +51,7 @@ class Embedded:
 
     def close(self) -> None:
         self._readers.shutdown()
-        self._writer.shutdown()
+        self._writer.close()
         if self._connection is not None:
             self._connection.close()
         for engine in self.engines:
@@ -88,22 +86,7 @@ class Embedded:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        loop = asyncio.get_running_loop()
-
-        def ring() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile: then nobody listens
-                loop.call_soon_threadsafe(_call_all, on_commit)
-
-        unit = partial(self._write, ring, work, *args, **kwargs)
-        return await loop.run_in_executor(self._writer, unit)
-
-    def _write(
-        self, ring: Callable[[], None], work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        with WriteSession(self._writing, expire_on_commit=False, info={ON_COMMIT: [ring]}) as session:
-            result = work(session, *args, **kwargs)
-            session.commit()
-            return result
+        return await self._writer.write(lambda session: work(session, *args, **kwargs), on_commit)
 
 
 @contextlib.contextmanager
@@ -114,11 +97,6 @@ def _never_waiting() -> Iterator[None]:
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Busy from error
         raise
-
-
-def _call_all(rings: Iterable[Callable[[], None]]) -> None:
-    for ring in rings:
-        ring()
 
 
 def _open(path: str) -> None:
