@@ -5,7 +5,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import servers, work_commits, work_deliveries, work_fanout, work_queries, work_streams
+from benchmarks import (
+    servers,
+    work_commits,
+    work_deliveries,
+    work_fanout,
+    work_growth,
+    work_queries,
+    work_stalled,
+    work_streams,
+)
 from benchmarks.bench import Bench, scratch
 from benchmarks.contestants import contestants
 from benchmarks.results import table
@@ -26,6 +35,8 @@ WORKLOADS: dict[str, Callable[[Bench], None]] = {
     "W8": work_deliveries.deliveries,
     "W9": work_queries.sign_ups,
     "W10": work_commits.commits,
+    "W11": work_stalled.stalled,
+    "W12": work_growth.growth,
 }
 
 

@@ -71,7 +71,9 @@ class Product:
     """Each subscriber of everybody's requests is a different approver; or all are the same one."""
     command: Sequence[str] = (sys.executable, "-m", "gql_app", "serve", "--port", "{port}")
     environment: Mapping[str, str] = field(default_factory=lambda: {"GQL_APP_DATABASE_URL": "sqlite:///{database}"})
-    workloads: frozenset[str] = frozenset({"W1", "W2", "W3", "W4", "W4r", "W4d", "W5", "W6", "W7", "W9"})
+    workloads: frozenset[str] = frozenset({"W1", "W2", "W3", "W4", "W4r", "W4d", "W5", "W6", "W7", "W9", "W11"})
+    words: int = 0
+    """How often a subscriber's answer repeats its cursor, to be longer."""
 
     def _post(self, query: str, **variables: object) -> bytes:
         return post("/graphql", _body(query, variables), token(approver(0)))
@@ -97,6 +99,7 @@ class Product:
 
     def subscriber(self, number: int, *, rich: bool = False) -> Wish:
         fields = f"cursor {RICH}" if rich else FLAT
+        fields += "".join(f" c{word}: cursor" for word in range(self.words))
         viewer = approver(number if self.distinct_viewers else 0)
         return Wish(token(viewer), (_payload(f"subscription {{ fuelRequestStatusChanged {{ {fields} }} }}"),))
 

@@ -49,12 +49,30 @@ def approver(number: int) -> int:
 
 def make_product_database(path: Path, users: int, requests: int) -> None:
     asyncio.run(_migrate(path))
-    people = [*range(1, users + 1), *(approver(n) for n in range(APPROVERS))]
     with _writing(path) as connection:
-        _insert(connection, User, (_person(number) for number in people))
-        _insert(connection, AuthSession, (_session(number) for number in people))
-        _insert(connection, FuelRequest, (_request(number, users) for number in range(1, requests + 1)))
+        _insert_all(connection, users, requests)
     _settle(path)
+
+
+def fill(url: str, users: int, requests: int) -> None:
+    """The same into a migrated database that is empty."""
+    asyncio.run(_fill(url, users, requests))
+
+
+async def _fill(url: str, users: int, requests: int) -> None:
+    db = Database(url)
+    try:
+        async with db.writing() as connection:
+            await connection.run_sync(_insert_all, users, requests)
+    finally:
+        await db.close()
+
+
+def _insert_all(connection: Connection, users: int, requests: int) -> None:
+    people = [*range(1, users + 1), *(approver(n) for n in range(APPROVERS))]
+    _insert(connection, User, (_person(number) for number in people))
+    _insert(connection, AuthSession, (_session(number) for number in people))
+    _insert(connection, FuelRequest, (_request(number, users) for number in range(1, requests + 1)))
 
 
 def make_peers_database(path: Path, users: int, requests: int) -> None:

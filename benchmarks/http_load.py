@@ -145,6 +145,10 @@ class Paced:
         self._pause = 1 / per_second
         self._begin = time.perf_counter()
 
+    def begin_anew(self) -> None:
+        """Nothing is due from the time that nobody pumped."""
+        self._begin = time.perf_counter() - self.sent * self._pause
+
     def pump(self) -> None:
         """Send what is due. An answer's time counts from when its request was due."""
         while (due := self._begin + self.sent * self._pause) <= time.perf_counter():

@@ -74,7 +74,7 @@ def running(
         values = {"port": port, "database": database}
         filled = {name: value.format(**values) for name, value in environment.items()}
         with process([part.format(**values) for part in command], filled, directory, core=core) as (started, said):
-            _wait_for(port, started, said)
+            wait_for(port, started, said)
             yield Server(started.pid, port, database)
 
 
@@ -105,7 +105,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, started: "subprocess.Popen[bytes]", said: Path) -> None:
+def wait_for(port: int, started: "subprocess.Popen[bytes]", said: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and started.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -19,6 +19,8 @@ RECEIVE = 65536
 BUFFER = bytearray(RECEIVE)
 VIEW = memoryview(BUFFER)
 """What was read last, whoever read it."""
+NARROW = 4096
+"""Bytes that wait at a deaf one; the server's own kernel keeps some hundred thousand more for it."""
 TEXT, PING, PONG = 1, 9, 10
 TEXT_HEAD = 0x81
 """The first byte of a text in one frame."""
@@ -55,7 +57,11 @@ class Subscriber:
         self.wish = wish
         self.received = 0
         self.closed = False
-        self._socket = socket.create_connection(("127.0.0.1", crowd.port), timeout=PATIENCE)
+        self._socket = socket.socket()
+        if crowd.deaf:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)  # it must be set before
+        self._socket.settimeout(PATIENCE)
+        self._socket.connect(("127.0.0.1", crowd.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def say_hello(self) -> None:
@@ -93,6 +99,18 @@ class Subscriber:
     def attach(self, loop: Loop) -> None:
         self._socket.settimeout(None)  # with one, Python asks the kernel twice
         loop.add(self._socket.fileno(), self.read)
+
+    def is_cut_off(self) -> bool:
+        """Whether the server has given a deaf one up. What it had sent before is thrown away."""
+        self._socket.settimeout(0)
+        try:
+            while self._socket.recv_into(BUFFER):
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def close(self, loop: Loop) -> None:
         loop.remove(self._socket.fileno())
@@ -145,10 +163,11 @@ def _whole(size: int) -> int:
 
 
 class Crowd:
-    """Many subscribers of one server."""
+    """Many subscribers of one server. Deaf ones subscribe and then read nothing any more."""
 
-    def __init__(self, loop: Loop, port: int) -> None:
+    def __init__(self, loop: Loop, port: int, *, deaf: bool = False) -> None:
         self.port = port
+        self.deaf = deaf
         self.received = 0
         self.gone = 0
         self.on_text: Callable[[bytes], None] | None = None
@@ -176,7 +195,8 @@ class Crowd:
             for each in group:
                 if sure:
                     each.hear(b'"pong"')
-                each.attach(self._loop)
+                if not self.deaf:
+                    each.attach(self._loop)
             self.members += group
 
     def subscribe(self) -> None:
