@@ -4,6 +4,7 @@ import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from graphql import ExecutionResult, Executor, GraphQLError, GraphQLSchema, OperationDefinitionNode
 from graphql.execution import create_source_event_stream
@@ -33,6 +34,8 @@ class Engine:
         self._schema = schema
         self._documents = Documents(schema)
         self._groups = Groups()
+        self._executors: WeakValueDictionary[Hashable, Executor[Any]] = WeakValueDictionary()
+        """One for all subscriptions of an audience: what is copied for each event is the same for all of them."""
 
     async def prepare(self, request: GraphQLRequest) -> Operation | Answer:
         """The operation to run, or the answer that says what is wrong with the request."""
@@ -62,7 +65,9 @@ class Engine:
         stream: Any = await found if executor.is_awaitable(found) else found
         if isinstance(stream, ExecutionResult):
             return refusal(stream.errors or [])
-        return Subscription(executor, stream, context, self._groups, _audience(operation, stream))
+        audience = _audience(operation, stream)
+        executor = self._executors.setdefault(audience, executor)
+        return Subscription(executor, stream, context, self._groups, audience)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Ready to execute, or what is wrong with the variables."""

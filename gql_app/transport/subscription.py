@@ -1,6 +1,5 @@
 """A running subscription: what comes of its events, executed by itself or handed to it by its group (see `sharing`)."""
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +39,13 @@ class Subscription(AsyncIterator[Answer]):
         self._groups = groups
         self._audience = audience
         self._group: Group | None = None
-        self._inbox: deque[Answer] = deque()
+        self._inbox: list[Answer] = []
 
     async def __anext__(self) -> Answer:
         """Raises GqlAppError when the stream ends for a reason that is told."""
         while True:
             if self._inbox and not self.watch.ended:
-                return self._inbox.popleft()
+                return self._inbox.pop(0)
             if self._group is None:
                 event = await self.watch.fetch()
                 if event is not None:

@@ -88,15 +88,14 @@ class _Socket:
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._stopped: set[asyncio.Task[None]] = set()
-        self._closing: asyncio.Future[_Close] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[_Close | None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         reader = asyncio.ensure_future(self._read())
+        reader.add_done_callback(lambda _: self._ends(None))
         try:
-            await asyncio.wait((reader, self._closing), return_when=asyncio.FIRST_COMPLETED)
-            if self._closing.done():
+            if (close := await self._end) is not None:
                 reader.cancel()
-                close = self._closing.result()
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(SEND_TIMEOUT):
                         await self._raw_send({"type": "websocket.close", "code": close.code, "reason": close.reason})
@@ -104,8 +103,12 @@ class _Socket:
             await _cancelled(reader, *self._operations.values(), *self._stopped)
 
     def _close(self, code: int, reason: str) -> None:
-        if not self._closing.done():
-            self._closing.set_result(_Close(code, reason))
+        self._ends(_Close(code, reason))
+
+    def _ends(self, close: _Close | None) -> None:
+        """None: the client has gone. What comes first counts."""
+        if not self._end.done():
+            self._end.set_result(close)
 
     async def _read(self) -> None:
         """Handle messages in their order, until the client has gone."""
