@@ -15,6 +15,7 @@ from gql_app.fuel_requests.models import FuelRequest
 from tests.client import Client
 from tests.people import People, decide, submit
 from tests.running import Running
+from tests.things import caught_up
 
 PAGE = """
     query ($first: Int, $after: String, $last: Int, $before: String, $filter: FuelRequestFilter,
@@ -204,13 +205,14 @@ async def test_a_walk_through_the_changes_shows_each_once_in_the_order_of_commit
         if not page["pageInfo"]["hasPreviousPage"]:
             break
         before = page["pageInfo"]["startCursor"]
-    assert back == whole
+    assert [cursor for cursor in back if cursor <= whole[-1]] == whole  # a mail may have gone out meanwhile
 
 
-async def test_a_subscription_goes_on_where_a_page_of_changes_ended(people: People) -> None:
+async def test_a_subscription_goes_on_where_a_page_of_changes_ended(server: Running, people: People) -> None:
     await submit(people.ada)
+    await caught_up(server.app)
     page = await people.ada.data(CHANGES, last=1)
     request_id = await submit(people.ada)
-    query = "subscription ($after: String) { changes(after: $after) { cursor entityId } }"
+    query = 'subscription ($after: String) { changes(after: $after, filter: {entityType: "FuelRequest"}) { entityId } }'
     async with people.ada.subscribed(query, after=page["pageInfo"]["endCursor"]) as stream:
-        assert (await stream.next())["entityId"] == request_id
+        assert await stream.next() == {"entityId": request_id}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from gql_app.settings import Settings
+from gql_app.settings import Secret, Settings
 from tests.people import People, decide, submit
 from tests.running import Running, serving
 
@@ -26,8 +26,9 @@ RUNS = 10
 
 @pytest.fixture
 async def server(settings: Settings) -> AsyncIterator[Running]:
-    """With a feed and workers that look only when they are woken."""
-    async with serving(replace(settings, poll_interval=timedelta(hours=1))) as running:
+    """With a feed and workers that look only when they are woken, and that by nobody else."""
+    alone = replace(settings, poll_interval=timedelta(seconds=30), broadcast_url=Secret("memory://"))
+    async with serving(alone) as running:
         yield running
 
 

@@ -136,7 +136,7 @@ async def test_a_decision_arrives_in_the_page_that_watches_and_in_the_mailbox(vi
     await show_tab(page, "PendingRequests", headers="Bearer")
     await set_variables(page, id=request_id)
     live = page.get_by_role("region", name="Live")
-    await expect(live.locator(".live-state")).to_contain_text("0 events")
+    await expect(live.locator(".live-state")).to_have_text("live · 0 events")
     await execute(page, "Decide")
     await expect(live.locator(".live-state")).to_have_text("live · 1 event")
     event = json.loads(await live.locator(".live-stream pre").inner_text())["fuelRequestStatusChanged"]

@@ -26,6 +26,7 @@ from gql_app.viewer import Role
 from tests.client import PATIENCE, Client, Subscribed
 from tests.people import PASSWORD, People, decide, log_in, submit
 from tests.running import Running
+from tests.things import caught_up
 
 REQUESTS = "subscription { fuelRequestStatusChanged { cursor fuelRequest { id note requester { username } } } }"
 RESUMED = REQUESTS.replace("subscription", "subscription ($after: String)").replace("Changed", "Changed(after: $after)")
@@ -79,10 +80,11 @@ async def many(clients: list[Client], query: str, **variables: Any) -> AsyncIter
         yield [await stack.enter_async_context(each.subscribed(query, **variables)) for each in clients]
 
 
-async def in_its_group(server: Running) -> None:
+async def in_their_groups(server: Running, subscriptions: int) -> None:
     """From here on each subscription hears from its group: it is through with what came before it was there."""
+    feed = server.app.feed
     async with asyncio.timeout(PATIENCE):
-        while not all(watch.parked for watch in server.app.feed._watches):  # noqa: ASYNC110
+        while feed.watches < subscriptions or not all(watch.parked for watch in feed._watches):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
@@ -91,6 +93,7 @@ async def test_an_event_is_executed_once_for_all_who_get_the_same(server: Runnin
     async with many(clients, RESUMED) as fresh, many(clients, RESUMED, after="0") as resumed:
         first = await submit(people.ada)  # from here on all of them have caught up
         assert [(await each.next())["fuelRequest"]["id"] for each in fresh + resumed] == [first] * 20
+        await in_their_groups(server, len(fresh + resumed))
         with selects(server, "fuel_requests") as seen:
             second = await submit(people.linus, note="n")
             told = [await each.next() for each in fresh + resumed]
@@ -105,7 +108,7 @@ async def test_events_that_come_together_are_written_together_each_once_and_in_o
     written = counted(monkeypatch)
     clients = [people.grace, ivy, people.root]
     async with many(clients, NOTES) as streams:
-        await in_its_group(server)
+        await in_their_groups(server, len(streams))
         lengths = list(range(1, 2 * TOGETHER + 4))
         await server.app.db.write(add_notes, lengths)
         for each in streams:
@@ -122,7 +125,7 @@ async def test_a_group_that_has_told_many_rests_until_as_many_events_wait_as_are
     monkeypatch.setattr(sharing, "LONGEST_REST", 10 * PATIENCE)
     written = counted(monkeypatch)
     async with many([people.grace], NOTES) as (notes,):
-        await in_its_group(server)
+        await in_their_groups(server, 1)
         await server.app.db.write(add_notes, [1])
         assert len((await notes.next())["newValue"]) == 1
         monkeypatch.setattr(sharing, "monotonic", lambda: 0.0)
@@ -138,7 +141,7 @@ async def test_long_answers_are_not_gathered_beyond_what_may_wait_at_a_socket(
     monkeypatch.setattr(sharing, "TOGETHER_CHARACTERS", 3_000)
     written = counted(monkeypatch)
     async with many([people.grace], NOTES) as (notes,):
-        await in_its_group(server)
+        await in_their_groups(server, 1)
         await server.app.db.write(add_notes, [1_600] * 5)
         assert [len(found["newValue"]) for found in await notes.take(5)] == [1_600] * 5
     assert written == [2, 2, 1]
@@ -213,7 +216,7 @@ async def test_who_loses_her_role_while_an_answer_is_made_for_her_does_not_get_i
     server: Running, people: People, ivy: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     me = await ivy.data("{ viewer { id } }")
-    db, feed = server.app.db, server.app.feed
+    db = server.app.db
     rows, gate, waiting = db.rows, asyncio.Event(), asyncio.Semaphore(0)
 
     async def slow_rows(statement: Any, parameters: Any) -> Any:
@@ -223,6 +226,7 @@ async def test_who_loses_her_role_while_an_answer_is_made_for_her_does_not_get_i
         return await rows(statement, parameters)
 
     async with many([people.grace, ivy], REQUESTS.replace("username", "email")) as streams:
+        await in_their_groups(server, 2)
         await submit(people.ada)
         for each in streams:
             await each.next()  # private: from here on each executes by itself
@@ -233,7 +237,7 @@ async def test_who_loses_her_role_while_an_answer_is_made_for_her_does_not_get_i
             await waiting.acquire()
             monkeypatch.setattr(db, "rows", rows)
             assert (await people.root.data(SET_ROLE, id=me["id"]))["errors"] == []
-            await feed.look()
+            await caught_up(server.app)
         gate.set()
         message = await streams[1].message()
         assert message["type"] == "error", message
@@ -323,7 +327,7 @@ def test_the_length_of_a_frame_has_its_shortest_form(length: int, expected: byte
     assert header(length) == expected
 
 
-async def test_more_than_are_told_in_one_go_are_all_told_once_and_in_order(people: People) -> None:
+async def test_more_than_are_told_in_one_go_are_all_told_once_and_in_order(server: Running, people: People) -> None:
     """SLICE members are told at a time; some leave in between."""
     per_socket, sockets = 100, SLICE // 100 + 2
     async with contextlib.AsyncExitStack() as stack:
@@ -334,6 +338,7 @@ async def test_more_than_are_told_in_one_go_are_all_told_once_and_in_order(peopl
                 await each.send({"type": "subscribe", "id": str(number), "payload": {"query": query}})
             await each.send({"type": "ping"})
             assert (await each.receive())["type"] == "pong"
+        await in_their_groups(server, per_socket * sockets)
         for _ in range(5):
             await submit(people.ada)
         await opened[-1].connection.close()

@@ -21,7 +21,7 @@ async def test_a_stop_is_clean_while_a_client_that_reads_nothing_has_said_goodby
         slow.transport.write(b"".join(slow.protocol.data_to_send()))
         await asyncio.sleep(0.3)
         try:
-            async with asyncio.timeout(9):
+            async with asyncio.timeout(30):
                 await service.__aexit__(None, None, None)
         finally:
             slow.transport.abort()

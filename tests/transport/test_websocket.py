@@ -82,7 +82,7 @@ async def test_who_does_not_introduce_itself_in_time_is_closed_with_4408(
 async def test_who_has_introduced_itself_may_be_silent_for_longer(
     server: Running, anybody: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "INIT_TIMEOUT", 0.1)
+    monkeypatch.setattr(websocket, "INIT_TIMEOUT", 1.0)
     async with anybody.socket() as silent:
         async with connected(server.url) as other:
             assert await other.closed() == 4408  # connected later, and the time is over
