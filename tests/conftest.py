@@ -12,10 +12,12 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
 from gql_app.app import App
+from gql_app.changes import doorbell
 from gql_app.db import Database
 from gql_app.settings import Secret, Settings
 from tests import postgres
@@ -65,6 +67,12 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_locally)
+
+
+@pytest.fixture(autouse=True)
+def _own_doorbell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis has one space of channels for all its databases: other tests would wake what this one runs."""
+    monkeypatch.setattr(doorbell, "CHANNEL", f"gql_app.test.{uuid4().hex}")
 
 
 BACKENDS = ("sqlite", "postgres")

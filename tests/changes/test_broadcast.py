@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from broadcaster import Broadcast
 
+from gql_app.changes import doorbell
 from gql_app.changes.broadcast import ReconnectingBackend, make_backend
 from gql_app.changes.doorbell import Doorbell
 from gql_app.errors import ConfigurationError
@@ -107,7 +108,7 @@ async def test_after_an_absence_a_process_looks_by_itself_and_hears_again(url: s
 
 async def test_many_at_once_are_all_published(url: str, proxy: Proxy) -> None:
     async with here_and_there(url, proxy) as (here, there):
-        await asyncio.gather(*(here.backend.publish("gql_app.changes", str(n)) for n in range(50)))
+        await asyncio.gather(*(here.backend.publish(doorbell.CHANNEL, str(n)) for n in range(50)))
         await there.hears()
 
 

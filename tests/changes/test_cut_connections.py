@@ -17,7 +17,7 @@ from tests.things import new_user
 HANG_UP = text("SELECT pg_terminate_backend(pg_backend_pid())")
 ALL_HANG_UP = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 CONNECTIONS = 3
 

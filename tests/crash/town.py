@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import websockets
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from gql_app.accounts import service
 from gql_app.accounts.service import NewUser
@@ -36,6 +36,10 @@ ALL_CHANGES = """
 ASKING = tuple(f"asker{number}" for number in range(9))
 HASH = "$2b$04$" + "." * 53
 """A hash in form only: nobody signs in by password here."""
+
+_AT_WORK = text("""
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend' AND state <> 'idle'""")
 
 _deliveries: Any = Delivery.__table__
 _log: Any = ChangeRecord.__table__
@@ -93,6 +97,10 @@ async def end_waiting(db: Database, *, leases: bool = False) -> None:
 
     This stands for waiting until the pause (`retry.LOOK_UP_AFTER`) or the lease (`queue.LEASE`) is over.
     """
+    if leases and not db.is_sqlite:  # the server still carries out what a killed process had sent
+        async with asyncio.timeout(PATIENCE):
+            while await db.read(lambda session: session.scalar(_AT_WORK)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     waiting = (_deliveries.c.state == DeliveryState.UNKNOWN) & _deliveries.c.lease.is_(None)
     if leases:
         waiting |= _deliveries.c.lease.is_not(None)
@@ -186,8 +194,8 @@ class Subscriber:
         after = self.events[-1]["cursor"] if self.events else "0"
         payload = {"query": ALL_CHANGES, "variables": {"after": after}}
         await connection.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-        async for text in connection:
-            message = json.loads(text)
+        async for received in connection:
+            message = json.loads(received)
             assert message["type"] == "next", message
             event = message["payload"]["data"]["changes"]
             async with self._news:

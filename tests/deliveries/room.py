@@ -39,14 +39,17 @@ class Room:
     @contextlib.contextmanager
     def listening(self) -> Iterator["Room"]:
         """Hear of every commit in this process."""
-        event.listen(WriteSession, "after_commit", self._hear)
+        loop = asyncio.get_running_loop()
+
+        def hear(session: Session) -> None:
+            """On SQLite in the writer's thread."""
+            loop.call_soon_threadsafe(self._committed.set)
+
+        event.listen(WriteSession, "after_commit", hear)
         try:
             yield self
         finally:
-            event.remove(WriteSession, "after_commit", self._hear)
-
-    def _hear(self, session: Session) -> None:
-        self._committed.set()
+            event.remove(WriteSession, "after_commit", hear)
 
     async def next_commit(self) -> None:
         """Until the next transaction in this process is committed."""

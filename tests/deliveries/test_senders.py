@@ -25,7 +25,7 @@ from gql_app.deliveries.senders import (
 )
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.settings import Secret, Smtp, Twilio
-from tests.deliveries.conftest import BRIEF, FROM, MAIL_FROM, PASSWORD
+from tests.deliveries.conftest import FROM, MAIL_FROM, PASSWORD, patience
 from tests.deliveries.room import ADDRESS, LONG_AGO, again, outgoing
 from tests.deliveries.wire import answering
 from tests.standins.smtp import SmtpFault, SmtpMail, SmtpStandIn
@@ -55,15 +55,15 @@ class Rig:
 
 
 @pytest.fixture
-async def sms(twilio_settings: Twilio) -> AsyncIterator[TwilioSender]:
-    sender = TwilioSender(twilio_settings, timeout=BRIEF)
+async def sms(request: pytest.FixtureRequest, twilio_settings: Twilio) -> AsyncIterator[TwilioSender]:
+    sender = TwilioSender(twilio_settings, timeout=patience(request))
     yield sender
     await sender.close()
 
 
 @pytest.fixture
-async def mail(smtp_settings: Smtp) -> AsyncIterator[SmtpSender]:
-    sender = SmtpSender(smtp_settings, MAIL_FROM, timeout=BRIEF)
+async def mail(request: pytest.FixtureRequest, smtp_settings: Smtp) -> AsyncIterator[SmtpSender]:
+    sender = SmtpSender(smtp_settings, MAIL_FROM, timeout=patience(request))
     yield sender
     await sender.close()
 
@@ -260,7 +260,7 @@ async def test_the_environment_does_not_redirect_what_the_settings_say(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, twilio: TwilioStandIn, twilio_settings: Twilio
 ) -> None:
     monkeypatch.setenv(name, value)
-    sms = TwilioSender(twilio_settings, timeout=BRIEF)
+    sms = TwilioSender(twilio_settings)
     await sms.send(outgoing())
     await sms.close()
     assert len(twilio.messages) == 1

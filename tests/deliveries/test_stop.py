@@ -9,13 +9,13 @@ from gql_app.deliveries.models import Channel, DeliveryState
 from gql_app.deliveries.sms import CONCURRENCY
 from gql_app.deliveries.worker import DRAIN_SECONDS
 from gql_app.settings import Settings
-from tests.deliveries.conftest import BRIEF, delivering
+from tests.deliveries.conftest import delivering
 from tests.deliveries.room import Room
 from tests.standins.smtp import SmtpFault, SmtpStandIn
 from tests.standins.twilio import TwilioFault, TwilioStandIn
 
 SENDING, SENT = DeliveryState.SENDING, DeliveryState.SENT
-GRACE = 1.0
+GRACE = 3.0
 """Seconds that a stop may take for itself."""
 
 
@@ -138,7 +138,7 @@ async def test_a_stop_while_the_claim_is_being_written_loses_no_minute(
 
 
 async def test_workers_can_run_again_after_a_stop(outside: Settings, twilio: TwilioStandIn) -> None:
-    async with delivering(outside, timeout=BRIEF, deliver=False) as (app, room):
+    async with delivering(outside, deliver=False) as (app, room):
         for count in (1, 2):
             async with app.workers.running():
                 await room.reached(await room.owe(body=f"round {count}"), SENT)

@@ -16,13 +16,14 @@ from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, Deliver
 from gql_app.deliveries.retry import MAX_ATTEMPTS
 from gql_app.deliveries.sms import CONCURRENCY
 from gql_app.settings import Settings
-from tests.deliveries.conftest import BRIEF, PASSWORD, delivering
+from tests.deliveries.conftest import PASSWORD, delivering, patience
 from tests.deliveries.room import ADDRESS, NUMBER, Room
 from tests.deliveries.wire import answering
 from tests.people import People
 from tests.running import Running, serving
 from tests.standins.smtp import SmtpFault, SmtpStandIn
 from tests.standins.twilio import AUTH_TOKEN, RETRY_AFTER, TwilioFault, TwilioStandIn
+from tests.things import caught_up
 
 PENDING, SENDING, SENT = DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT
 UNKNOWN, DEAD = DeliveryState.UNKNOWN, DeliveryState.DEAD
@@ -100,9 +101,9 @@ MAIL_STORIES = {
 
 
 @pytest.fixture
-async def post(outside: Settings) -> AsyncIterator[tuple[App, Room]]:
-    """The whole app, delivering, with senders that do not wait for long."""
-    async with delivering(outside, timeout=BRIEF) as (app, room):
+async def post(request: pytest.FixtureRequest, outside: Settings) -> AsyncIterator[tuple[App, Room]]:
+    """The whole app, delivering, with senders that do not wait long for a silent provider."""
+    async with delivering(outside, timeout=patience(request)) as (app, room):
         yield app, room
 
 
@@ -175,7 +176,7 @@ async def test_the_log_tells_each_state_once_and_the_lease_is_nobodys_business(
 async def test_the_attempt_is_written_down_before_the_provider_is_called(
     post: tuple[App, Room], twilio: TwilioStandIn
 ) -> None:
-    twilio.faults.append(TwilioFault.HANG_BEFORE)
+    twilio.delay = 1.0
     delivery_id = await post[1].owe()
     await twilio.wait_for_attempts(1)
     (attempt,) = await post[1].attempts(delivery_id)
@@ -299,7 +300,7 @@ async def test_wrong_credentials_met_at_start_cost_one_attempt(outside: Settings
     twilio.auth_token = "another"
     async with delivering(outside, deliver=False) as (_, room):
         ids = await room.owe_many(5)
-    async with delivering(outside, timeout=BRIEF) as (_, room):
+    async with delivering(outside) as (_, room):
         await room.attempted(ids[0])
         assert [await room.outcomes(each) for each in ids] == [["REFUSED"], [], [], [], []]
 
@@ -403,6 +404,7 @@ async def served(outside: Settings) -> AsyncIterator[tuple[Running, Room, People
         with Room(server.app.db).listening() as room:
             people = await People.sign_in(server)
             await room.all_reached(SENT, Channel.EMAIL)
+            await caught_up(server.app)
             yield server, room, people
 
 
