@@ -10,6 +10,7 @@ out by running each again by itself. Units of work must stand that anyway: see `
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -18,10 +19,12 @@ from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it carries no types
 from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from gql_app.db.sessions import ON_COMMIT, WriteSession
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -40,8 +43,10 @@ class _Member:
         self._writer = writer
         self._name = f"unit_{number}"
         self._open = False
+        self._begun = False
 
     def cursor(self) -> sqlite3.Cursor:
+        self._refuse_lost()
         return self._writer.raw.cursor()
 
     def create_function(self, *args: Any, **kwargs: Any) -> None:
@@ -53,9 +58,17 @@ class _Member:
             self._writer.raw.execute("SAVEPOINT " + self._name)
         else:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self._begun = True
+
+    def _refuse_lost(self) -> None:
+        """SQLite ends a transaction by itself in some errors; each statement after that would be committed at once."""
+        if self._begun and not self._writer.raw.in_transaction:
+            raise sqlite3.OperationalError("the transaction was lost")
 
     def commit(self) -> None:
         """Raises _Aborted."""
+        self._refuse_lost()
+        self._begun = False
         if not self._open:
             try:
                 return self._writer.raw.commit()
@@ -67,6 +80,7 @@ class _Member:
         self._writer.wait_for_commit()
 
     def rollback(self) -> None:
+        self._begun = False
         if self._open:
             self._open = False
             if self._writer.raw.in_transaction:
@@ -76,7 +90,7 @@ class _Member:
             self._writer.raw.rollback()
 
     def close(self) -> None:
-        pass
+        self.rollback()  # SQLAlchemy throws it away in the middle of a transaction
 
 
 class _Unit:
@@ -95,21 +109,30 @@ class _Unit:
         self.rung = False
         try:
             with WriteSession(engine, expire_on_commit=False, info={ON_COMMIT: (self._ring,)}) as session:
-                self.result = self.work(session)
-                session.commit()
+                try:
+                    self.result = self.work(session)
+                    session.commit()
+                except BaseException:
+                    session.rollback()  # so that objects which came from outside are new again when it is run again
+                    raise
         except BaseException as error:
             self.error = error
+            if isinstance(error, StopIteration):  # no future takes it
+                self.error = RuntimeError("a unit of work raised StopIteration")
+                self.error.__cause__ = error
 
     def finish(self) -> None:
-        if self.rung:
-            for ring in self.on_commit:
-                ring()
-        if self.done.done():
-            return
-        if self.error is not None:
-            self.done.set_exception(self.error)
-        else:
-            self.done.set_result(self.result)
+        try:
+            if self.rung:
+                for ring in self.on_commit:
+                    ring()
+        finally:
+            if self.done.done():
+                pass
+            elif self.error is not None:
+                self.done.set_exception(self.error)
+            else:
+                self.done.set_result(self.result)
 
     def _ring(self) -> None:
         self.rung = True
@@ -153,6 +176,10 @@ class GroupWriter:
         return result
 
     def close(self) -> None:
+        while self._waiting:
+            done = self._waiting.popleft().done
+            if not done.done():
+                done.set_exception(RuntimeError("the database was closed before this was begun"))
         self._thread.shutdown()
         self.engine.dispose()
         self._real.dispose()
@@ -172,7 +199,10 @@ class GroupWriter:
         self._busy = False
         for unit in units:
             unit.error = unit.error or error
-            unit.finish()
+            try:
+                unit.finish()
+            except Exception:
+                logger.exception("what came of a unit of work could not be told")
         if self._waiting and not self._busy:
             self._start()
 
@@ -185,8 +215,14 @@ class GroupWriter:
         """Run them in one transaction. False: nothing of it has happened."""
         try:
             self.raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                return False  # each will be told why
+            for unit in units:  # all of them have waited; one after the other they would wait for as long again
+                unit.error = OperationalError("BEGIN IMMEDIATE", None, error)
+            return True
         except (sqlite3.Error, DBAPIError):
-            return False  # each will be told why
+            return False
         self.grouping = True
         begun: list[greenlet] = []
         for unit in units:

@@ -25,6 +25,10 @@ from tests.things import new_user
 Unit = Callable[[Session], Any]
 
 
+class BrokenOff(BaseException):
+    """What no `except Exception` sees, as SystemExit."""
+
+
 @pytest.fixture
 def path(sqlite_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(sqlite_template, tmp_path / "group.db"))
@@ -69,7 +73,7 @@ async def together(db: Database, *units: Unit) -> list[Any]:
 async def _outcome(writing: Any) -> Any:
     try:
         return await writing
-    except Exception as error:
+    except (Exception, BrokenOff) as error:
         return error
 
 
@@ -188,3 +192,97 @@ async def test_one_who_rolls_back_the_transaction_of_all_is_alone_with_it(db: Da
     assert await users(db) == await told_of(db) == 2
     await db.write(add)
     assert await users(db) == 3
+
+
+async def test_one_who_goes_on_after_the_transaction_was_lost_is_stopped(db: Database) -> None:
+    """Each of its statements would be committed at once, and what is written about them."""
+    runs = count()
+
+    def go_on(session: Session) -> None:
+        add(session)
+        if next(runs) in (0, 2):
+            session.execute(text("ROLLBACK"))
+        add(session)
+
+    assert [type(each) for each in await together(db, add, go_on, add)] == [str, type(None), str]
+    assert await users(db) == await told_of(db) == 4
+    with pytest.raises(OperationalError, match="lost"):
+        await db.write(go_on)
+    assert await users(db) == await told_of(db) == 4
+
+
+async def test_one_who_is_broken_off_in_the_middle_of_a_statement_takes_back_its_own(db: Database) -> None:
+    """SQLAlchemy throws its connection away, in the middle of a transaction."""
+
+    def break_off(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if "break off" in statement:
+            raise BrokenOff
+
+    def broken_off(session: Session) -> None:
+        add(session)
+        session.execute(text("SELECT 'break off'"))
+
+    for engine in db.sync_engines:
+        event.listen(engine, "before_cursor_execute", break_off)
+    found = await together(db, add, broken_off, add)
+    assert [type(each) for each in found] == [str, BrokenOff, str]
+    assert await users(db) == await told_of(db) == 2
+    with pytest.raises(BrokenOff):
+        await db.write(broken_off)
+    await db.write(add)
+    assert await users(db) == await told_of(db) == 3
+
+
+async def test_an_error_that_no_future_takes_is_told_and_holds_up_nobody(db: Database) -> None:
+    def stop(session: Session) -> None:
+        next(iter(()))
+
+    found = await together(db, add, stop, add)
+    assert [type(each) for each in found] == [str, RuntimeError, str]
+    await db.write(add)
+    assert await users(db) == 3
+
+
+async def test_a_listener_that_fails_holds_up_nobody(db: Database, caplog: pytest.LogCaptureFixture) -> None:
+    def fall_over() -> None:
+        raise LookupError("nobody is there")
+
+    db.on_commit(fall_over)
+    assert [type(each) for each in await together(db, add, add)] == [str, str]
+    assert "nobody is there" in caplog.text
+
+
+async def test_what_comes_from_outside_is_saved_also_when_all_are_run_again(db: Database) -> None:
+    mine = new_user("outside")
+
+    def leave_a_dangling_reference(session: Session) -> None:
+        session.execute(text("PRAGMA defer_foreign_keys=ON"))
+        session.add(Project(owner_id=999, name="nobody's"))
+
+    await together(db, add, lambda session: session.add(mine), leave_a_dangling_reference)
+    assert await users(db) == await told_of(db) == 2
+
+
+async def test_a_database_that_another_process_holds_is_waited_for_once_by_all(db: Database, path: Path) -> None:
+    await db.write(add)
+    raw = db._embedded._writer.raw  # type: ignore[union-attr]
+    raw.execute("PRAGMA busy_timeout=20")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other, commits(db) as said:
+        other.execute("BEGIN IMMEDIATE")
+        found = await asyncio.gather(*(_outcome(db.write(add)) for _ in range(1 + MOST)))
+        other.execute("ROLLBACK")
+    assert [type(each) for each in found] == [OperationalError] * (1 + MOST)
+    assert said.count("BEGIN IMMEDIATE") == 2  # of the first, and of those who came meanwhile
+    await db.write(add)
+    assert await users(db) == 2
+
+
+async def test_those_who_wait_when_the_database_is_closed_are_told(path: Path) -> None:
+    db = Database(f"sqlite+aiosqlite:///{path}")
+    writing = [asyncio.create_task(_outcome(db.write(add))) for _ in range(4)]
+    for _ in range(3):
+        await asyncio.sleep(0)  # the first has begun
+    await db.close()
+    async with asyncio.timeout(10):
+        found = [await each for each in writing]
+    assert [type(each) for each in found] == [str] + [RuntimeError] * 3
