@@ -158,7 +158,9 @@ class Database:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([task])
+            while not task.done():  # however often it is cancelled
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
             raise
 
     async def _write(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -186,14 +188,18 @@ class Database:
             self._writers, sync_session_class=WriteSession, expire_on_commit=False, info=info
         ) as session:
             try:
-                result = await session.run_sync(work, *args, **kwargs)
-            except DBAPIError as error:
-                if is_outage(error):
-                    raise _CutOff(error) from error
+                try:
+                    result = await session.run_sync(work, *args, **kwargs)
+                except DBAPIError as error:
+                    if is_outage(error):
+                        raise _CutOff(error) from error
+                    raise
+                # Not session.begin(): that would commit around a savepoint that was left open, and
+                # what is written right before the commit would be missing.
+                await session.commit()
+            except BaseException:
+                await session.rollback()  # what came from outside is new again when this is run again
                 raise
-            # Not session.begin(): that would commit around a savepoint that was left open, and
-            # what is written right before the commit would be missing.
-            await session.commit()
             return result
 
 
