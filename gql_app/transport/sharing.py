@@ -34,6 +34,8 @@ RECENT = 2_000
 """Answers kept for others who catch up."""
 LARGEST_RECENT = 8_192
 """Characters of an answer that is kept."""
+RECENT_SECONDS = 1.0
+"""How long it is given to others, at most: what is not logged (a lease, an attempt) may have changed meanwhile."""
 
 TOGETHER = 8
 """Events that have come together and are written together: a socket's write costs the same for several answers."""
@@ -212,7 +214,7 @@ class Groups:
 
     async def recall(self, audience: Hashable, event: ChangeEvent, member: Subscription) -> Answer | None:
         """The answer for somebody who catches up: that of another one who just did, if nothing has changed since."""
-        key = (audience, event.position, member.watch.feed.position)
+        key = (audience, event.position, member.watch.feed.position, monotonic() // RECENT_SECONDS)
         if key in self._recent:
             return self._recent[key]
         found, private = await member.execute(event)

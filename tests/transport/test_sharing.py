@@ -20,7 +20,7 @@ from gql_app.accounts.service import NewUser
 from gql_app.fuel_requests.models import FuelRequest
 from gql_app.transport import sharing
 from gql_app.transport.frames import FrameProtocol, header
-from gql_app.transport.sharing import SLICE, TOGETHER
+from gql_app.transport.sharing import RECENT_SECONDS, SLICE, TOGETHER
 from gql_app.transport.subscription import INBOX
 from gql_app.viewer import Role
 from tests.client import PATIENCE, Client, Subscribed
@@ -145,6 +145,21 @@ async def test_long_answers_are_not_gathered_beyond_what_may_wait_at_a_socket(
         await server.app.db.write(add_notes, [1_600] * 5)
         assert [len(found["newValue"]) for found in await notes.take(5)] == [1_600] * 5
     assert written == [2, 2, 1]
+
+
+async def test_an_answer_that_is_kept_for_others_is_not_kept_for_long(
+    server: Running, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the log does not tell of may have changed."""
+    clock = 0.0
+    monkeypatch.setattr(sharing, "monotonic", lambda: clock)
+    await submit(people.ada, note="before")
+    seen = []
+    for clock in (0.0, RECENT_SECONDS):  # noqa: B007  (the clock is read elsewhere)
+        async with many([people.grace], RESUMED, after="0") as (resumed,):
+            seen.append((await resumed.next())["fuelRequest"]["note"])
+        await server.app.db.write(lambda s: s.connection().exec_driver_sql("UPDATE fuel_requests SET note = 'after'"))
+    assert seen == ["before", "after"]
 
 
 async def test_what_depends_on_who_looks_is_given_to_nobody_else(people: People, ivy: Client) -> None:
