@@ -200,11 +200,12 @@ class _Socket:
 
     async def _run(self, operation_id: str, payload: object, context: "asyncio.Future[Context]") -> None:
         try:
-            await self._operate(operation_id, payload, await context)
-        except GqlAppError as error:
-            await self._fail(operation_id, refusal_of(error))
-            if isinstance(error, Unauthenticated) and self._authorization:
-                self._close(4401, "Unauthorized")
+            try:
+                await self._operate(operation_id, payload, await context)
+            except GqlAppError as error:
+                await self._fail(operation_id, refusal_of(error))
+                if isinstance(error, Unauthenticated) and self._authorization:
+                    self._close(4401, "Unauthorized")
         except _Gone:
             pass
         except TimeoutError:

@@ -408,6 +408,21 @@ async def test_a_client_that_disconnects_frees_its_watches(people: People, serve
                 await asyncio.sleep(0)
 
 
+async def test_a_client_that_does_not_take_an_error_in_time_is_cut_off(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_slow(*args: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(websocket._Socket, "_fail", too_slow)
+    async with people.ada.socket() as socket:
+        await socket.send({"type": "subscribe", "id": "1", "payload": {"query": "subscription { changes { cursor } }"}})
+        await socket.send({"type": "ping"})
+        assert (await socket.receive())["type"] == "pong"
+        assert await people.ada.data("mutation { logOut { errors { code } } }") == {"errors": []}
+        assert await socket.closed() == 4408
+
+
 @pytest.mark.parametrize(
     ("failure", "code"), [(OSError("the disk is away"), 1013), (BROKEN, 1013), (RuntimeError("a bug"), 1011)]
 )
