@@ -6,6 +6,8 @@
     ├── AccessError          a GraphQL error, never a payload error
     │   ├── Unauthenticated · Forbidden
     ├── CursorExpired        the change log no longer reaches back that far
+    ├── Unavailable          an outage: what has this path was not done, and may be tried again
+    ├── OutcomeUnknown       an outage in a commit: whether it was done is to be looked up
     └── ConfigurationError   the service refuses to start
 
 The docstring of a class is its default message.
@@ -27,6 +29,8 @@ class ErrorCode(enum.Enum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
     FORBIDDEN = "FORBIDDEN"
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    UNAVAILABLE = "UNAVAILABLE"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 
 
 class GqlAppError(Exception):
@@ -123,6 +127,18 @@ class CursorExpired(GqlAppError):
     @property
     def extensions(self) -> dict[str, object]:
         return {**super().extensions, "oldestCursor": self.oldest_cursor}
+
+
+class Unavailable(GqlAppError):
+    """The database cannot be reached at present; try again soon."""
+
+    code = ErrorCode.UNAVAILABLE
+
+
+class OutcomeUnknown(GqlAppError):
+    """The database was lost while this was committed: look whether it was done before you do it again."""
+
+    code = ErrorCode.OUTCOME_UNKNOWN
 
 
 class ConfigurationError(GqlAppError):

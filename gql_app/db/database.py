@@ -17,7 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 from gql_app.db.sqlite import Busy, Embedded, set_up
-from gql_app.errors import ConfigurationError, Conflict
+from gql_app.errors import ConfigurationError, Conflict, OutcomeUnknown
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -148,9 +148,9 @@ class Database:
     ) -> T:
         """Run ``work(session, *args)`` in one transaction and commit it; on any exception all of it is rolled back.
 
-        Raises Conflict when others got in the way at each of ten attempts. When the connection breaks before there is
-        anything to commit, it is run once more, on another one. So ``work`` may run several times: what it does besides
-        the session must stand that.
+        Raises Conflict when others got in the way at each of ten attempts, OutcomeUnknown when the connection breaks in
+        the commit. When it breaks before that, it is run once more, on another one. So ``work`` may run several times:
+        what it does besides the session must stand that.
 
         It goes on when the caller is cancelled: whether it committed is never left open.
         """
@@ -196,7 +196,14 @@ class Database:
                     raise
                 # Not session.begin(): that would commit around a savepoint that was left open, and
                 # what is written right before the commit would be missing.
-                await session.commit()
+                try:
+                    await session.commit()
+                except DBAPIError as error:
+                    if not is_outage(error):
+                        raise
+                    if error.statement is None:  # it was the COMMIT itself
+                        raise OutcomeUnknown from error
+                    raise _CutOff(error) from error
             except BaseException:
                 await session.rollback()  # what came from outside is new again when this is run again
                 raise

@@ -10,7 +10,8 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLError
 
-from gql_app.errors import GqlAppError, UserFault
+from gql_app.db import is_outage
+from gql_app.errors import GqlAppError, Unavailable, UserFault
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +68,17 @@ def refusal_of_unexpected(error: Exception) -> Answer:
 
 
 def present(error: GraphQLError) -> dict[str, Any]:
-    """An error as it is sent: our own with their codes, GraphQL's without the values, all others only as an id."""
+    """An error as it is sent: our own with their codes, GraphQL's without the values, all others only as an id.
+
+    An outage is told as one: the client may try again.
+    """
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
     shown: dict[str, Any]
+    if original is not None and not isinstance(original, GqlAppError) and is_outage(original):
+        logger.warning("not answered, the database is away: %r", original)
+        original = Unavailable()
     if isinstance(original, GqlAppError):
         extensions = dict(original.extensions)
         if isinstance(original, UserFault) and original.field:

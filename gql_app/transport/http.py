@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
+from gql_app.db import is_outage
 from gql_app.transport.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.transport.documents import is_mutation, is_subscription
 from gql_app.transport.execution import Engine
@@ -23,6 +24,8 @@ MAX_BODY = 256 * 1024
 """Bytes of a request's body."""
 SEND_TIMEOUT = 20.0
 """Seconds that a client may leave a part of a stream unread."""
+RETRY_AFTER = "1"
+"""Seconds after which a client may ask again, when the database is away."""
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 
@@ -49,7 +52,8 @@ class HttpEndpoint:
         except ClientDisconnect:
             return
         except Exception as error:
-            response = _json(refusal_of_unexpected(error), 500, JSON)
+            away = {"Retry-After": RETRY_AFTER} if is_outage(error) else None
+            response = _json(refusal_of_unexpected(error), 503 if away else 500, JSON, away)
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:

@@ -1,17 +1,20 @@
 """A connection to PostgreSQL that breaks: what had not come to its commit is done again, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import Connection, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
 from gql_app.changes.models import ChangeOutbox
 from gql_app.db import Database, WriteSession, is_outage
+from gql_app.errors import OutcomeUnknown
 from tests.things import new_user
 
 HANG_UP = text("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -42,6 +45,15 @@ class Adding:
         session.flush()
         if self.runs <= self._breaks:
             session.execute(HANG_UP)
+
+
+@contextlib.contextmanager
+def listening(target: Any, name: str, listener: Callable[..., None]) -> Iterator[None]:
+    event.listen(target, name, listener)
+    try:
+        yield
+    finally:
+        event.remove(target, name, listener)
 
 
 async def counts(db: Database) -> tuple[int | None, int | None]:
@@ -90,15 +102,25 @@ async def test_a_unit_of_work_that_is_cut_off_again_fails_as_an_outage(db: Datab
 async def test_what_breaks_in_its_commit_is_not_run_again(db: Database) -> None:
     """It may have been committed: only the caller can know whether once more is right."""
 
-    def hang_up(session: Session) -> None:
-        session.execute(HANG_UP)
+    def hang_up(connection: Connection) -> None:
+        connection.connection.driver_connection.terminate()  # type: ignore[union-attr]
 
     adding = Adding()
-    event.listen(WriteSession, "before_commit", hang_up)
-    try:
-        with pytest.raises(DBAPIError) as failure:
-            await db.write(adding)
-    finally:
-        event.remove(WriteSession, "before_commit", hang_up)
+    with listening(db.engine.sync_engine, "commit", hang_up), pytest.raises(OutcomeUnknown) as failure:
+        await db.write(adding)
     assert is_outage(failure.value)
     assert adding.runs == 1
+
+
+async def test_what_breaks_while_its_log_is_written_is_run_once_more(db: Database) -> None:
+    """Nothing has been committed yet."""
+    adding = Adding()
+
+    def hang_up(session: Session) -> None:
+        if adding.runs == 1:
+            session.execute(HANG_UP)
+
+    with listening(WriteSession, "before_commit", hang_up):
+        await db.write(adding)
+    assert adding.runs == 2
+    assert await counts(db) == (1, 1)

@@ -115,5 +115,5 @@ class Subscriber:
         errors = message.get("payload") or ()
         codes = {error["extensions"]["code"] for error in errors} if isinstance(errors, list) else {"?"}
         self._met.ends.update(f"{message['type']} {code}" for code in codes)
-        if message["type"] != "error" or codes != {"INTERNAL"}:
+        if message["type"] != "error" or codes != {"UNAVAILABLE"}:
             self._met.wrong.append(f"{self.name} was sent {message}")

@@ -8,10 +8,13 @@ from typing import Any
 import httpx
 import pytest
 import strawberry
+from asyncpg import ConnectionDoesNotExistError
 from graphql import GraphQLError
+from sqlalchemy.exc import DBAPIError
 
+from gql_app.accounts import sessions
 from gql_app.app import App
-from gql_app.errors import Conflict
+from gql_app.errors import Conflict, OutcomeUnknown
 from gql_app.transport.http import MAX_BODY
 from tests.client import PATIENCE, Client
 from tests.people import LOG_IN, People
@@ -22,6 +25,7 @@ JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 TYPENAME = '{"query": "{ __typename }"}'
 SECRET = "hunter2-hunter2-hunter2"
+BROKEN = DBAPIError("SELECT 1", {}, ConnectionDoesNotExistError("closed"), hide_parameters=True)
 
 
 async def ask(
@@ -338,6 +342,41 @@ async def test_an_unexpected_exception_is_told_only_as_an_id_that_is_in_the_log(
     (record,) = [r for r in caplog.records if r.name == "gql_app.transport.answers"]
     assert error["extensions"]["errorId"] in record.getMessage()
     assert record.exc_info is not None
+
+
+async def test_an_outage_of_the_database_is_told_as_one(
+    people: People, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*args: object) -> None:
+        raise BROKEN
+
+    monkeypatch.setattr(sessions, "authenticate", broken)
+    with caplog.at_level(logging.WARNING, logger="gql_app.transport.answers"):
+        response = await ask(people.ada.url, Authorization=f"Bearer {people.ada.token}")
+    assert (response.status_code, code(response), response.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
+    (record,) = [r for r in caplog.records if r.name == "gql_app.transport.answers"]
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is None  # there will be many
+
+
+@pytest.mark.parametrize(("raised", "told"), [(BROKEN, "UNAVAILABLE"), (OutcomeUnknown(), "OUTCOME_UNKNOWN")])
+async def test_an_outage_in_a_field_is_told_at_its_path(app: App, raised: Exception, told: str) -> None:
+    @strawberry.type
+    class Breaking:
+        @strawberry.field
+        def broken(self) -> str | None:
+            raise raised
+
+        @strawberry.field
+        def fine(self) -> str:
+            return "fine"
+
+    async with serving_schema(strawberry.Schema(Breaking), app) as url:
+        response = await ask(url, text_of("{ broken fine }"))
+    assert response.status_code == 200
+    (error,) = response.json()["errors"]
+    assert (error["path"], error["extensions"]) == (["broken"], {"code": told})
+    assert response.json()["data"] == {"broken": None, "fine": "fine"}
 
 
 async def test_every_unexpected_exception_has_an_id_of_its_own_and_leaves_other_fields_alone(
