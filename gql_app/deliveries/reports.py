@@ -39,6 +39,8 @@ def report(session: Session, attempt_id: UUID | None, sid: str, status: str, err
     if found is None:
         return False
     delivery, attempt = found
+    if attempt.outcome is AttemptOutcome.SENT and (delivery.due_at is not None or delivery.provider_id != sid):
+        return False  # it was queued again since: this is about a round that is over
     _complete(session, attempt, sid, error_code)
     then = STATES.get(status, DeliveryState.SENT)
     if delivery.state in FINAL or delivery.state is then:

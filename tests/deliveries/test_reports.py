@@ -93,6 +93,25 @@ async def test_a_report_that_was_not_delivered_can_be_retried_by_an_admin(
     await twilio.wait_for(2)
 
 
+async def test_a_late_report_of_a_round_that_is_over_does_not_end_the_next(
+    server: Running, people: People, message: TwilioMessage, twilio: TwilioStandIn
+) -> None:
+    """An admin has queued it again: what is told of the first message says nothing of the second."""
+    assert await told(server, message, "undelivered") == 204
+    (node,) = (await people.root.data("{ deliveries(filter: {channel: SMS}) { nodes { id } } }"))["nodes"]
+    twilio.faults.append(TwilioFault.ERROR_503)  # it rests for two seconds
+    retry = "mutation ($id: ID!) { retryDelivery(input: {id: $id}) { delivery { state } errors { code } } }"
+    assert (await people.root.data(retry, id=node["id"]))["errors"] == []
+    for status in ("sent", "undelivered", "delivered"):
+        assert await told(server, message, status) == 204
+    _, second = await twilio.wait_for(2)
+    for status in ("undelivered", "sent"):
+        assert await told(server, message, status) == 204
+    assert await told(server, second, "delivered") == 204
+    state, _, provider_id = await server.app.db.read(_state)
+    assert (state, provider_id) == (DeliveryState.DELIVERED, second.sid)
+
+
 async def test_a_report_settles_an_attempt_that_was_never_answered(
     server: Running, people: People, twilio: TwilioStandIn
 ) -> None:
