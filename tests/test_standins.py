@@ -183,6 +183,8 @@ async def test_twilio_refuses_by_itself(twilio: TwilioStandIn, field: str, value
         (TwilioFault.INVALID_NUMBER_21211, 400, 21211),
         (TwilioFault.OPTED_OUT_21610, 400, 21610),
         (TwilioFault.NOT_MOBILE_21614, 400, 21614),
+        (TwilioFault.OUR_NUMBER_21212, 400, 21212),
+        (TwilioFault.HTML_408, 408, 408),
         (TwilioFault.HTML_502, 502, 502),
     ],
 )

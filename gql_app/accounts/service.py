@@ -50,7 +50,10 @@ def clean_email(email: str, *, field: str = "email") -> str:
     try:
         # test_environment: the domain .test is for tests (RFC 2606) and reaches nobody.
         checked = validate_email(email, check_deliverability=False, allow_smtputf8=False, test_environment=True)
-        return checked.ascii_email or checked.normalized
+        address = checked.ascii_email or checked.normalized
+        if "=?" in address:  # the email package would read it as an encoded word (RFC 2047), and write another address
+            raise EmailNotValidError
+        return address
     except (EmailNotValidError, UnicodeError) as error:
         raise Invalid("That is not an e-mail address.", field=field) from error
 

@@ -6,7 +6,7 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 """
 
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
-from gql_app.db.database import Database, is_outage
+from gql_app.db.database import Database, is_outage, refuses_a_value
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "UtcDateTime",
     "WriteSession",
     "is_outage",
+    "refuses_a_value",
 ]

@@ -228,6 +228,11 @@ def is_outage(error: BaseException) -> bool:
     return False
 
 
+def refuses_a_value(error: DBAPIError) -> bool:
+    """Whether the database cannot store some value at all (PostgreSQL's class 22, "data exception")."""
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith("22")
+
+
 def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
     return session.connection().execute(statement, parameters).all()
 

@@ -108,6 +108,10 @@ class SmtpSender:
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused = error.recipients[0]
             raise _refusal(refused.code, refused.message) from error
+        except aiosmtplib.SMTPSenderRefused as error:
+            if error.code < 500:
+                raise TransientFailure(_says(error.code, error.message), str(error.code)) from error
+            raise CredentialsRefused("the mail server refused our sender's address", str(error.code)) from error
         except aiosmtplib.SMTPResponseException as error:
             raise _refusal(error.code, error.message) from error
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -124,5 +128,5 @@ def _refusal(code: int, text: str) -> SendFailure:
 
 
 def _says(code: int, text: str) -> str:
-    readable = text.encode("utf-8", "replace").decode()  # a server may answer in any encoding
+    readable = text.encode("utf-8", "replace").decode().replace("\0", "?")  # a server may answer in any encoding
     return f"the mail server answered {code} {readable}"[:500]

@@ -46,6 +46,10 @@ class AttemptOutcome(enum.Enum):
     UNKNOWN = "UNKNOWN"  # may or may not have been accepted
 
 
+_PROVIDERS_ID = String(64).with_variant(Text(), "postgresql")
+"""A Message-ID is as long as our domain makes it. SQLite heeds no lengths, so there the column stayed what it was."""
+
+
 class Delivery(Tracked, Timestamped, Base):
     """A message owed.
 
@@ -75,7 +79,7 @@ class Delivery(Tracked, Timestamped, Base):
     lease: Mapped[UUID | None]
     attempt_count: Mapped[int] = mapped_column(default=0)
     failure_count: Mapped[int] = mapped_column(default=0)
-    provider_id: Mapped[str | None] = mapped_column(String(64))
+    provider_id: Mapped[str | None] = mapped_column(_PROVIDERS_ID)
 
     @property
     def shown_state(self) -> DeliveryState:
@@ -98,6 +102,13 @@ class Delivery(Tracked, Timestamped, Base):
             "id",
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
+        ),
+        # How many were given up: operators look at it every few seconds.
+        Index(
+            "ix_deliveries_dead",
+            "channel",
+            sqlite_where=text("state = 'DEAD'"),
+            postgresql_where=text("state = 'DEAD'"),
         ),
         Index(None, "recipient_id", "created_at", "id"),
         Index(None, "created_at", "id"),
@@ -126,6 +137,6 @@ class DeliveryAttempt(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     outcome: Mapped[AttemptOutcome | None] = mapped_column(Enum(AttemptOutcome, native_enum=False, length=16))
-    provider_id: Mapped[str | None] = mapped_column(String(64))
+    provider_id: Mapped[str | None] = mapped_column(_PROVIDERS_ID)
     error_code: Mapped[str | None] = mapped_column(String(32))
     error: Mapped[str | None] = mapped_column(Text)

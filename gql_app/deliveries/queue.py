@@ -5,7 +5,7 @@ recorded in the change log in the same transaction.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -37,7 +37,8 @@ class Claim:
     """A message that this worker may work on until the lease ends.
 
     `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
-    until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted.
+    until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted. `claimed_at` is when
+    the lease began.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Claim:
     recipient_id: int | None
     message: Outgoing
     unclear_since: datetime | None
+    claimed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class Result:
     provider_id: str | None = None
     error_code: str | None = None
     error: str | None = None
+
+    def without_what_was_said(self) -> "Result":
+        return replace(self, provider_id=None, error_code=None, error="what the provider said cannot be stored")
 
 
 def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
@@ -90,7 +95,7 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
             updated_at=now,
         )
     )
-    claims = [_claim_of(row, lease, unclear.get(row.id)) for row in rows]
+    claims = [_claim_of(row, lease, unclear.get(row.id), now) for row in rows]
     connection.execute(
         insert(_attempts),
         [
@@ -121,7 +126,7 @@ def _older_to_the_same_recipient() -> ColumnElement[bool]:
     )
 
 
-def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None) -> Claim:
+def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None, now: datetime) -> Claim:
     message = Outgoing(row.public_id, uuid4(), row.recipient, row.subject, row.body, row.html)
     return Claim(
         row.id,
@@ -132,6 +137,7 @@ def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None) -> Claim:
         row.recipient_id,
         message,
         unclear_since,
+        now,
     )
 
 
@@ -267,6 +273,7 @@ def prune(session: Session, before: datetime, limit: int = 5_000) -> int:
         .where(_deliveries.c.due_at.is_(None), _deliveries.c.updated_at < before)
         .order_by(_deliveries.c.id)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     )
     connection = session.connection()
     ids = list(connection.execute(old).scalars())

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from gql_app.deliveries.models import AttemptOutcome, DeliveryState
 
-MAX_ATTEMPTS = 10
+MAX_ATTEMPTS = 20
+"""With the pauses between them seven to nine hours."""
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(hours=1)
 LOOK_UP_AFTER = timedelta(seconds=15)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
-from gql_app.deliveries.models import Delivery, DeliveryAttempt, DeliveryState
+from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.errors import Conflict, Forbidden, NotFound
 from gql_app.viewer import Viewer
 
@@ -54,7 +54,18 @@ def retry(session: Session, viewer: Viewer | None, delivery_id: UUID) -> Deliver
             f"This message is {delivery.shown_state.value}; only DEAD and UNDELIVERED ones can be retried.",
             field="id",
         )
-    delivery.state = DeliveryState.PENDING
+    last = (
+        select(DeliveryAttempt.outcome)
+        .where(DeliveryAttempt.delivery_id == delivery.id)
+        .order_by(DeliveryAttempt.number.desc())
+        .limit(1)
+    )
+    unclear = (
+        delivery.channel is Channel.SMS
+        and delivery.state is DeliveryState.DEAD
+        and session.scalar(last) is AttemptOutcome.UNKNOWN
+    )
+    delivery.state = DeliveryState.UNKNOWN if unclear else DeliveryState.PENDING
     delivery.due_at = datetime.now(UTC)
     delivery.failure_count = 0
     return delivery

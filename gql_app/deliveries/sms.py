@@ -26,6 +26,12 @@ from gql_app.settings import Twilio
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How much Twilio's clock may differ from ours when a message is looked up by its time."""
+MOST_LISTED = 200
+"""Messages to one number among which one is looked for."""
+TRIAL = "Sent from your Twilio trial account - "
+"""What Twilio puts before every text of an account that does not pay yet."""
+OUR_SENDER = (21212, 21603)
+"""Twilio's errors about the number that we send from: no other message would fare better."""
 
 CONCURRENCY = 48
 """Messages in the air at a time."""
@@ -92,8 +98,11 @@ class TwilioSender:
         Twilio's filter by time knows only messages that have left already, so the time is compared here.
         """
         begin = since - CLOCK_SKEW
-        listed = await self._look_up(self._client.messages.list_async(to=message.recipient, limit=200))
-        like_it = [m for m in listed if m.body == message.body and (m.date_created or datetime.now(UTC)) >= begin]
+        listed = await self._look_up(self._client.messages.list_async(to=message.recipient, limit=MOST_LISTED))
+        recent = [m for m in listed if (m.date_created or datetime.now(UTC)) >= begin]
+        like_it = [m for m in recent if m.body in (message.body, TRIAL + message.body)]
+        if not like_it and len(recent) == MOST_LISTED:
+            raise Ambiguous("could not be looked up: it has sent too much to this number since")
         return [Receipt(found.sid) for found in reversed(like_it)]  # the listing has the latest first
 
     async def close(self) -> None:
@@ -125,10 +134,15 @@ class TwilioSender:
 
 
 def _refusal(error: TwilioRestException) -> Exception:
-    """4xx: our credentials (401, 403), or this message for good (21211 and 21614: bad number, 21610: opted out)."""
+    """4xx: our credentials (401, 403), our sender, or this message for good (21211 and 21614: bad number, 21610: opted
+    out). Without a code of Twilio's it is somebody's in between, who may have passed it on."""
     code = str(error.code or error.status)
     if error.status in (401, 403):
         return CredentialsRefused(CREDENTIALS, code)
+    if error.code in OUR_SENDER:
+        return CredentialsRefused(f"Twilio refused our sender (error {code})", code)
+    if error.code in (None, error.status):
+        return Ambiguous(f"HTTP {error.status} without an error of Twilio's", code)
     return PermanentFailure(f"Twilio refused the message (error {code})", code)
 
 

@@ -10,9 +10,11 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import DBAPIError
+
 from gql_app.changes.doorbell import Bell, Doorbell
 from gql_app.changes.tasks import stop_task
-from gql_app.db import Database
+from gql_app.db import Database, refuses_a_value
 from gql_app.deliveries import metrics, queue
 from gql_app.deliveries.models import AttemptOutcome
 from gql_app.deliveries.queue import Claim, Result
@@ -152,6 +154,8 @@ class ChannelWorker:
             receipt = await self._accepted_before(claim.message, claim.unclear_since)
             if receipt is not None:
                 return self._sent(claim, receipt, "accepted in an earlier attempt")
+        if datetime.now(UTC) >= claim.claimed_at + queue.LEASE:  # frozen meanwhile: another worker may have it
+            raise Ambiguous("the lease had ended before it could be sent")
         receipt = await self._sender.send(claim.message)
         return self._sent(claim, receipt)
 
@@ -193,12 +197,19 @@ class ChannelWorker:
         while self._done:
             results, self._done = self._done, []
             try:
-                await self._db.write(queue.finish, results)
+                try:
+                    await self._db.write(queue.finish, results)
+                except DBAPIError as error:
+                    if not refuses_a_value(error):
+                        raise
+                    logger.exception("what a provider said cannot be stored; only the outcomes are")
+                    await self._db.write(queue.finish, [each.without_what_was_said() for each in results])
             except BaseException:
                 self._done = results + self._done
                 raise
             for result in results:
-                self._held.pop(result.claim.id, None)
+                if self._held.get(result.claim.id) is result.claim:
+                    del self._held[result.claim.id]
 
     async def _keep_renewing(self) -> None:
         """What is held is in the air, or has landed and could not be written down yet: nobody else may take it."""

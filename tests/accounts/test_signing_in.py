@@ -63,6 +63,7 @@ async def test_signing_up_signs_in(anybody: Client, server: Running) -> None:
         ({"username": "e"}, "INVALID", "username"),
         ({"username": "eve mallory"}, "INVALID", "username"),
         ({"username": "other", "email": "eve"}, "INVALID", "email"),
+        ({"username": "other", "email": "=?utf-8?q?a=2C=20b?=@example.test"}, "INVALID", "email"),
         ({"username": "other", "email": "o@example.test", "phoneNumber": "0151"}, "INVALID", "phoneNumber"),
         ({"username": "other", "email": "o@example.test", "password": "short"}, "INVALID", "password"),
         ({"username": "other", "email": "o@example.test", "password": "password123"}, "INVALID", "password"),

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.models import ChangeRecord
@@ -468,3 +468,17 @@ async def test_a_message_that_waits_holds_back_those_behind_it(room: Room) -> No
     await finish(room, result(held, AttemptOutcome.TRANSIENT))
     assert await claim(room) == []
     assert ids(await claim(room, at=now() + LONG_AGO)) == [first]
+
+
+async def test_what_is_queued_again_while_it_is_pruned_stays(postgres_url: str) -> None:
+    """Its row is held by somebody who has not committed yet."""
+    db = Database(postgres_url)
+    with Room(db).listening() as room:
+        delivery_id = await room.owe(state=SENT, due_at=None)
+        again = update(Delivery).where(Delivery.id == delivery_id).values(state=PENDING, due_at=now())
+        async with db.engine.begin() as other:
+            await other.execute(again)
+            async with asyncio.timeout(20):
+                assert await db.write(queue.prune, now() + LONG_AGO) == 0
+        assert (await room.delivery(delivery_id)).state is PENDING
+    await db.close()

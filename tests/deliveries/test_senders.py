@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import gql_app.deliveries.sms
 from gql_app.deliveries.captured import CapturedSender
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
@@ -140,6 +141,8 @@ TWILIO_FAULTS: dict[TwilioFault, tuple[type[SendFailure] | None, str | None, flo
     TwilioFault.RESET_AFTER_ACCEPT: (Ambiguous, None, None, 1),
     TwilioFault.EMPTY_201: (Ambiguous, None, None, 1),
     TwilioFault.HTML_200: (Ambiguous, None, None, 0),
+    TwilioFault.OUR_NUMBER_21212: (CredentialsRefused, "21212", None, 0),
+    TwilioFault.HTML_408: (Ambiguous, "408", None, 0),
     TwilioFault.HTML_502: (Ambiguous, "502", None, 0),
 }
 """Fault → the failure, its code, its Retry-After, and how many messages Twilio then has."""
@@ -245,6 +248,23 @@ async def test_it_is_found_behind_a_hundred_others(twilio: TwilioStandIn, sms: T
     assert await sms.find(message, begun) == [receipt]
 
 
+async def test_behind_more_than_are_listed_it_is_unclear(
+    twilio: TwilioStandIn, sms: TwilioSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gql_app.deliveries.sms, "MOST_LISTED", 5)
+    message, begun = outgoing(), datetime.now(UTC)
+    await sms.send(message)
+    for number in range(5):
+        await sms.send(outgoing(body=f"text {number}"))
+    assert isinstance(await failure_of(sms.find(message, begun)), Ambiguous)
+
+
+async def test_it_is_found_under_what_trial_accounts_put_before_it(twilio: TwilioStandIn, sms: TwilioSender) -> None:
+    message, begun = outgoing(), datetime.now(UTC)
+    receipt = await sms.send(outgoing(body=f"Sent from your Twilio trial account - {message.body}"))
+    assert await sms.find(message, begun) == [receipt]
+
+
 async def test_a_look_up_that_fails_leaves_it_unclear(twilio: TwilioStandIn, sms: TwilioSender) -> None:
     await twilio.stop()
     assert isinstance(await failure_of(sms.find(outgoing(), datetime.now(UTC))), Ambiguous)
@@ -274,6 +294,7 @@ SMTP_FAULTS: dict[SmtpFault, tuple[type[SendFailure] | None, str | None, int]] =
     SmtpFault.HANG_CONNECT: (TransientFailure, None, 0),
     SmtpFault.AUTH_TEMPORARY_454: (TransientFailure, "454", 0),
     SmtpFault.CLOSING_421_MAIL: (TransientFailure, "421", 0),
+    SmtpFault.SENDER_REFUSED_553_MAIL: (CredentialsRefused, "553", 0),
     SmtpFault.MAILBOX_BUSY_450_RCPT: (TransientFailure, "450", 0),
     SmtpFault.LOCAL_ERROR_451_RCPT: (TransientFailure, "451", 0),
     SmtpFault.NO_MAILBOX_550_RCPT: (PermanentFailure, "550", 0),

@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from gql_app.api.ids import encode_id
 from gql_app.app import App
-from gql_app.deliveries.mail import CONNECTIONS
+from gql_app.deliveries import queue, service
+from gql_app.deliveries.mail import CONNECTIONS, SmtpSender
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
 from gql_app.deliveries.retry import MAX_ATTEMPTS
+from gql_app.deliveries.senders import Outgoing, Receipt
 from gql_app.deliveries.sms import CONCURRENCY
 from gql_app.settings import Settings
 from tests.deliveries.conftest import PASSWORD, delivering, patience
@@ -77,6 +80,8 @@ SMS_STORIES = {
     TwilioFault.RESET_AFTER_ACCEPT: unclear(1, 1, "UNKNOWN"),
     TwilioFault.EMPTY_201: unclear(1, 1, "UNKNOWN"),
     TwilioFault.HTML_200: unclear(1, 2, "UNKNOWN"),
+    TwilioFault.OUR_NUMBER_21212: Story("PENDING", 0, "21212", "SENT", ("REFUSED", "SENT"), 2, 1),
+    TwilioFault.HTML_408: unclear(1, 2, "UNKNOWN", "408"),
     TwilioFault.HTML_502: unclear(1, 2, "UNKNOWN", "502"),
 }
 MAIL_STORIES = {
@@ -85,6 +90,7 @@ MAIL_STORIES = {
     SmtpFault.HANG_CONNECT: again(None, tries=1),
     SmtpFault.AUTH_TEMPORARY_454: again("454", tries=1),
     SmtpFault.CLOSING_421_MAIL: again("421"),
+    SmtpFault.SENDER_REFUSED_553_MAIL: Story("PENDING", 0, "553", "SENT", ("REFUSED", "SENT"), 2, 1),
     SmtpFault.MAILBOX_BUSY_450_RCPT: again("450"),
     SmtpFault.LOCAL_ERROR_451_RCPT: again("451"),
     SmtpFault.NO_MAILBOX_550_RCPT: dead("550"),
@@ -329,6 +335,62 @@ async def test_an_unclear_sms_is_looked_up_also_after_the_credentials_were_refus
     assert (row.state, row.provider_id) == (SENT, twilio.messages[0].sid)
     assert (len(twilio.attempts), len(twilio.messages)) == (1, 1)
     assert await room.outcomes(delivery_id) == ["UNKNOWN", "REFUSED", "SENT"]
+
+
+async def test_an_unclear_sms_that_was_given_up_is_looked_up_before_it_is_sent_again(
+    post: tuple[App, Room], twilio: TwilioStandIn
+) -> None:
+    app, room = post
+    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
+    delivery_id = await room.owe()
+    await room.attempted(delivery_id)
+    given_up = update(Delivery).where(Delivery.id == delivery_id).values(state=DEAD, due_at=None)
+    await app.db.write(lambda session: session.connection().execute(given_up).rowcount)
+    public_id = (await room.delivery(delivery_id)).public_id
+    assert (await app.db.write(service.retry, None, public_id)).state is UNKNOWN
+    row = await room.reached(delivery_id, SENT)
+    assert row.provider_id == twilio.messages[0].sid
+    assert len(twilio.messages) == 1
+
+
+async def test_a_worker_that_was_frozen_after_its_claim_does_not_send(
+    outside: Settings, twilio: TwilioStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease has ended, and another one may have sent it meanwhile."""
+    claim = queue.claim
+
+    def long_ago(session: Session, channel: Channel, now: datetime, limit: int) -> list[queue.Claim]:
+        return [replace(each, claimed_at=now - queue.LEASE) for each in claim(session, channel, now, limit)]
+
+    monkeypatch.setattr(queue, "claim", long_ago)
+    async with delivering(outside) as (_, room):
+        delivery_id = await room.owe()
+        assert (await room.attempted(delivery_id)).state is UNKNOWN
+    assert not twilio.attempts
+
+
+async def test_a_message_id_is_as_long_as_our_domain_makes_it(outside: Settings) -> None:
+    sender = f"no-reply@{'notifications-' * 4}city-fuel.example.test"
+    async with delivering(replace(outside, mail_from=sender)) as (_, room):
+        row = await room.reached(await room.owe(Channel.EMAIL), SENT)
+    assert row.provider_id is not None
+    assert sender.partition("@")[2] in row.provider_id
+
+
+async def test_what_cannot_be_stored_of_a_providers_answer_stops_nobody(
+    outside: Settings, smtp: SmtpStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NUL, for example, which PostgreSQL takes in no text."""
+    send = SmtpSender.send
+
+    async def send_and_hear_nonsense(self: SmtpSender, message: Outgoing) -> Receipt:
+        return Receipt(f"\0{(await send(self, message)).provider_id}")
+
+    monkeypatch.setattr(SmtpSender, "send", send_and_hear_nonsense)
+    async with delivering(outside) as (_, room):
+        await room.owe_many(3, Channel.EMAIL)
+        await room.all_reached(SENT, Channel.EMAIL)
+    assert len(smtp.mails) == 3
 
 
 async def test_an_unclear_sms_is_not_sent_again_while_it_cannot_be_looked_up(

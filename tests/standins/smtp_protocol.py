@@ -20,6 +20,7 @@ class SmtpFault(Enum):
     HANG_CONNECT = auto()
     AUTH_TEMPORARY_454 = auto()
     CLOSING_421_MAIL = auto()
+    SENDER_REFUSED_553_MAIL = auto()
     MAILBOX_BUSY_450_RCPT = auto()
     LOCAL_ERROR_451_RCPT = auto()
     NO_MAILBOX_550_RCPT = auto()
@@ -136,6 +137,8 @@ class _Hooks:
         if server.fault is SmtpFault.CLOSING_421_MAIL:
             await server.push("421 4.4.2 Idle for too long, closing transmission channel")
             await server.drop()
+        if server.fault is SmtpFault.SENDER_REFUSED_553_MAIL:
+            return "553 5.7.1 Sender address rejected: not owned by user"
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"

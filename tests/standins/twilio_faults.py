@@ -22,12 +22,14 @@ class TwilioFault(Enum):
     INVALID_NUMBER_21211 = auto()
     OPTED_OUT_21610 = auto()
     NOT_MOBILE_21614 = auto()
+    OUR_NUMBER_21212 = auto()
     HANG_BEFORE = auto()
     HANG_AFTER = auto()
     RESET_BEFORE = auto()
     RESET_AFTER_ACCEPT = auto()
     EMPTY_201 = auto()
     HTML_200 = auto()
+    HTML_408 = auto()
     HTML_502 = auto()
 
 
@@ -42,7 +44,9 @@ REFUSALS = {
     TwilioFault.INVALID_NUMBER_21211: (21211, "Invalid 'To' Phone Number: {to}", 400),
     TwilioFault.OPTED_OUT_21610: (21610, "Attempt to send to unsubscribed recipient", 400),
     TwilioFault.NOT_MOBILE_21614: (21614, "'To' number is not a valid mobile number: {to}", 400),
+    TwilioFault.OUR_NUMBER_21212: (21212, "Invalid From Number (caller ID)", 400),
 }
+IN_BETWEEN = {TwilioFault.HTML_200: 200, TwilioFault.HTML_408: 408, TwilioFault.HTML_502: 502}
 SILENT_BEFORE = {TwilioFault.HANG_BEFORE, TwilioFault.RESET_BEFORE}
 SILENT_AFTER = {TwilioFault.HANG_AFTER, TwilioFault.RESET_AFTER_ACCEPT}
 RESETS = {TwilioFault.RESET_BEFORE, TwilioFault.RESET_AFTER_ACCEPT}
@@ -55,9 +59,8 @@ def refusal(code: int, message: str, status: int) -> web.Response:
 
 def refusal_of(fault: TwilioFault, to: str) -> web.Response | None:
     """The answer of a fault that answers without accepting, None for any other fault."""
-    if fault is TwilioFault.HTML_200 or fault is TwilioFault.HTML_502:
-        status = 200 if fault is TwilioFault.HTML_200 else 502
-        return web.Response(text=HTML, content_type="text/html", status=status)
+    if fault in IN_BETWEEN:
+        return web.Response(text=HTML, content_type="text/html", status=IN_BETWEEN[fault])
     if fault not in REFUSALS:
         return None
     code, message, status = REFUSALS[fault]
