@@ -139,14 +139,11 @@ class AccountMutations:
     @faults_as(LogInPayload)
     async def log_in(self, info: Info, input: LogInInput) -> LogInPayload:
         context = info.context
-        throttle = context.resource(Throttle)
-        throttle.check(input.username, context.client)
-        found = await context.look_up(service.credentials, input.username)
-        user_id, hashed = found or (0, None)
-        if not await context.resource(Passwords).matches(input.password, hashed) or hashed is None:
-            throttle.failed(input.username, context.client)
-            raise BadCredentials
-        throttle.succeeded(input.username, context.client)
+        with context.resource(Throttle).attempt(input.username, context.client):
+            found = await context.look_up(service.credentials, input.username)
+            user_id, hashed = found or (0, None)
+            if not await context.resource(Passwords).matches(input.password, hashed) or hashed is None:
+                raise BadCredentials
         user, session = await context.write(service.log_in, user_id, hashed, context.settings.session_lifetime)
         return LogInPayload(session=Session.of(session), viewer=User.of(user, revealed=True))
 
@@ -200,13 +197,10 @@ class AccountMutations:
 
 async def _checked_hash(context: Context, viewer: Viewer, password: str, *, field: str) -> str:
     """The hash that this password of the viewer's was found to match. Raises BadCredentials or RateLimited."""
-    throttle, name = context.resource(Throttle), str(viewer.public_id)
-    throttle.check(name, context.client)
-    hashed = await context.look_up(service.password_hash, viewer.id)
-    if not await context.resource(Passwords).matches(password, hashed) or hashed is None:
-        throttle.failed(name, context.client)
-        raise BadCredentials("The password is wrong.", field=field)
-    throttle.succeeded(name, context.client)
+    with context.resource(Throttle).attempt(str(viewer.public_id), context.client):
+        hashed = await context.look_up(service.password_hash, viewer.id)
+        if not await context.resource(Passwords).matches(password, hashed) or hashed is None:
+            raise BadCredentials("The password is wrong.", field=field)
     return hashed
 
 

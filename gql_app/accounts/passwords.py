@@ -23,6 +23,10 @@ MIN_SCORE = 2
 """zxcvbn's score: 2 stands for more than a million guesses."""
 MAX_BYTES = 72
 """What bcrypt takes into account; version 5 of the library refuses more."""
+LONGEST = 1_000
+"""Characters; that many never compose to 72 bytes."""
+RATED = 20
+"""Characters by which a password's strength is told: zxcvbn takes seconds for some of 72."""
 _HASH = re.compile(r"\$2b\$\d\d\$[./A-Za-z0-9]{53}")
 
 
@@ -75,14 +79,15 @@ class Passwords:
 
 def _bytes(password: str) -> bytes | None:
     try:
-        raw = unicodedata.normalize("NFC", password).encode()
+        # What is longer is too long anyway, and to normalize it may take seconds.
+        raw = unicodedata.normalize("NFC", password[:LONGEST]).encode()
     except UnicodeEncodeError:
         return None
     return None if b"\0" in raw else raw
 
 
 def _refuse_weak(password: str, personal: Sequence[str], field: str) -> None:
-    if zxcvbn(password, user_inputs=list(personal))["score"] < MIN_SCORE:
+    if zxcvbn(password[:RATED], user_inputs=list(personal))["score"] < MIN_SCORE:
         raise Invalid("This password is among the first that anybody would guess.", field=field)
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import phonenumbers
@@ -103,7 +104,8 @@ def password_hash(session: Session, user_id: int) -> str | None:
 
 def log_in(session: Session, user_id: int, checked_hash: str, lifetime: timedelta) -> tuple[User, NewSession]:
     """Begin a session for a user whose password matched ``checked_hash`` a moment ago."""
-    user = _user_with(session, user_id, checked_hash)
+    # Locked, or a session could be begun by the old password after the change has ended all that there were.
+    user = _user_with(session, user_id, checked_hash, lock={"read": True, "of": User.__table__})
     return user, sessions.begin(session, user, lifetime)
 
 
@@ -156,8 +158,8 @@ def set_role(session: Session, viewer: Viewer, user_id: UUID, role: Role) -> Use
     return user
 
 
-def _user_with(session: Session, user_id: int, checked_hash: str) -> User:
-    user = session.get(User, user_id)
+def _user_with(session: Session, user_id: int, checked_hash: str, *, lock: Any = None) -> User:
+    user = session.get(User, user_id, with_for_update=lock)
     if user is None or user.password_hash != checked_hash:  # it was changed since it was checked
         raise BadCredentials
     return user

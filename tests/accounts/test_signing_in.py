@@ -3,20 +3,27 @@
 import asyncio
 import statistics
 import time
-from typing import Any
+import unicodedata
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
+from zxcvbn import zxcvbn
 
+from gql_app.accounts import passwords as passwords_module
+from gql_app.accounts import service
 from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.throttle import PER_CLIENT, REMEMBERED, WINDOW, Throttle
+from gql_app.db import Database
 from gql_app.errors import Invalid, RateLimited
 from tests.client import Client
 from tests.people import LOG_IN, PASSWORD, People, log_in
 from tests.running import Running
-from tests.things import rows_of
+from tests.things import HASH, add_user, rows_of
 
 SIGN_UP = """
     mutation ($input: SignUpInput!) {
@@ -145,6 +152,70 @@ async def test_guessing_is_slowed_down_and_the_owner_elsewhere_is_not_locked_out
     assert refused["errors"][0]["code"] == "RATE_LIMITED"
     await log_in(server.url, "linus")
     assert (await people.ada.data(VIEWER))["username"] == "ada"
+
+
+async def test_guessing_at_once_gets_nobody_further(people: People, server: Running) -> None:
+    guesser = Client(server.url)
+    guesses = await asyncio.gather(*(guesser.data(LOG_IN, username="ada", password=f"wrong{n}") for n in range(40)))
+    codes = [guess["errors"][0]["code"] for guess in guesses]
+    assert set(codes) == {"BAD_CREDENTIALS", "RATE_LIMITED"}
+    assert codes.count("BAD_CREDENTIALS") <= PER_CLIENT
+
+
+async def test_those_who_sign_in_at_once_and_know_the_password_may_come_again(people: People, server: Running) -> None:
+    client = Client(server.url)
+    found = await asyncio.gather(*(client.data(LOG_IN, username="ada", password=PASSWORD) for _ in range(15)))
+    assert {each["errors"][0]["code"] for each in found if each["errors"]} <= {"RATE_LIMITED"}
+    assert (await client.data(LOG_IN, username="ada", password=PASSWORD))["errors"] == []
+
+
+def test_of_a_name_that_nobody_has_only_the_beginning_is_kept() -> None:
+    throttle = Throttle()
+    throttle.failed("x" * 100_000, "1.2.3.4")
+    assert max(len(part) for key in throttle._failures for part in key) < 100
+    assert not throttle._trying
+
+
+async def test_no_password_takes_long_to_look_at(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To normalize combining characters takes a time that grows with the square of their number; to rate a password of
+    seventy letters and look-alikes takes seconds."""
+    normalized: list[int] = []
+    rated: list[int] = []
+
+    def normalize(form: Literal["NFC"], text: str) -> str:
+        normalized.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    def rate(text: str, user_inputs: list[str]) -> Any:
+        rated.append(len(text))
+        return zxcvbn(text, user_inputs=user_inputs)
+
+    monkeypatch.setattr(passwords_module, "unicodedata", SimpleNamespace(normalize=normalize))
+    monkeypatch.setattr(passwords_module, "zxcvbn", rate)
+    refused = await people.ada.data(LOG_IN, username="ada", password="a" + "\u0300\u0316" * 65_000)
+    assert refused["errors"][0]["code"] == "BAD_CREDENTIALS"
+    passwords = Passwords(cost=4)
+    await passwords.hash("correct horse battery staple " * 2)
+    passwords.close()
+    assert max(normalized) <= passwords_module.LONGEST
+    assert max(rated) <= passwords_module.RATED
+
+
+async def test_a_log_in_and_a_change_of_the_password_wait_for_each_other(db: Database) -> None:
+    """Otherwise a session could be begun by the old password after the change has ended all that there were."""
+    ada = await add_user(db)
+    seen: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        seen.append(statement)
+
+    for engine in db.sync_engines:
+        event.listen(engine, "before_cursor_execute", note)
+    await db.write(service.log_in, ada.id, HASH, timedelta(days=1))
+    reads = [statement for statement in seen if statement.startswith("SELECT") and "password_hash" in statement]
+    assert reads
+    if not db.is_sqlite:  # which has one writer at a time anyway
+        assert all("FOR SHARE OF users" in statement for statement in reads)
 
 
 def test_the_throttle_forgets_after_its_window_and_is_bounded() -> None:
