@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import strawberry
@@ -75,8 +75,13 @@ class Order:
     unique: InstrumentedAttribute[Any]
     descending: bool = False
 
+    @property
+    def name(self) -> str:
+        """What a cursor is valid for, in either direction."""
+        return str(self.column)
+
     def key(self, row: Any) -> tuple[Any, ...]:
-        return getattr(row, self.column.key), getattr(row, self.unique.key)
+        return self.name, getattr(row, self.column.key), getattr(row, self.unique.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +126,9 @@ class Page:
     def of(cls, query: Select[Any], order: Order, args: PageArgs) -> "Page":
         """Raises Invalid for a cursor that is not from this order."""
         key = tuple_(order.column, order.unique)
-        for cursor, forward in ((args.after, True), (args.before, False)):
+        for field, cursor, forward in (("after", args.after, True), ("before", args.before, False)):
             if cursor is not None:
-                values = _decode(cursor, order)
+                values = _decode(cursor, order, field)
                 edge = tuple_(literal(values[0], order.column.type), literal(values[1], order.unique.type))
                 query = query.where(key > edge if forward != order.descending else key < edge)
         descending = order.descending != args.backward
@@ -166,16 +171,18 @@ def _encode(key: tuple[Any, ...]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: Order) -> tuple[Any, Any]:
+def _decode(cursor: str, order: Order, field: str) -> tuple[Any, Any]:
     try:
         if len(cursor) > _LONGEST_CURSOR:
             raise ValueError
-        value, unique = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        if not isinstance(unique, int) or isinstance(unique, bool) or not 0 <= unique < 2**63:
+        name, value, unique = json.loads(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
+        if name != order.name or not isinstance(unique, int) or isinstance(unique, bool) or not 0 <= unique < 2**63:
             raise ValueError
         return _value(value, order.column.type.python_type), unique
-    except (ValueError, TypeError, OverflowError, binascii.Error, InvalidOperation, RecursionError) as error:
-        raise Invalid("That is not a cursor of this connection in this order.", field="after") from error
+    except (ValueError, TypeError, ArithmeticError, binascii.Error, RecursionError) as error:
+        raise Invalid("That is not a cursor of this connection in this order.", field=field) from error
 
 
 def _value(value: object, kind: type) -> object:

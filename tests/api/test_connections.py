@@ -1,5 +1,6 @@
 """Walking through a connection shows every row once and in order, whatever happens to other rows meanwhile."""
 
+import base64
 import itertools
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -216,3 +217,18 @@ async def test_a_subscription_goes_on_where_a_page_of_changes_ended(server: Runn
     query = 'subscription ($after: String) { changes(after: $after, filter: {entityType: "FuelRequest"}) { entityId } }'
     async with people.ada.subscribed(query, after=page["pageInfo"]["endCursor"]) as stream:
         assert await stream.next() == {"entityId": request_id}
+
+
+async def test_a_cursor_of_another_order_or_connection_is_refused(people: People, rows: list[str]) -> None:
+    page = await people.root.data(PAGE, first=3, orderBy={"field": "UPDATED_AT"})
+    users = await people.root.data("{ users(first: 2) { pageInfo { endCursor } } }")
+    crafted = base64.urlsafe_b64encode(b'["FuelRequest.litres","1E9999999",1]').decode().rstrip("=")
+    for cursor, field in (
+        (page["pageInfo"]["endCursor"], "CREATED_AT"),
+        (users["pageInfo"]["endCursor"], "CREATED_AT"),
+        (crafted, "LITRES"),
+    ):
+        for name in ("after", "before"):
+            response = await people.root.send(PAGE, **{name: cursor}, first=3, orderBy={"field": field})
+            (error,) = response["errors"]
+            assert error["extensions"] == {"code": "INVALID", "field": [name]}
