@@ -1,9 +1,11 @@
 """The schema: every vertical's part of it, joined. A new vertical adds one line to each of the three."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import strawberry
+from graphql import GraphQLObjectType
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.tools import merge_types
 
 from gql_app.accounts import rules as account_rules
@@ -61,7 +63,14 @@ schema = strawberry.Schema(
 )
 
 
+def _is_one_of(kind: Any, info: object) -> bool:
+    """Strawberry's own fails for lists and types that are not null, with an error each."""
+    definition = getattr(kind, "extensions", {}).get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    return bool(getattr(definition, "is_one_of", False))
+
+
 resolve_directly(schema._schema.type_map)
+cast(GraphQLObjectType, schema._schema.type_map["__Type"]).fields["isOneOf"].resolve = _is_one_of
 
 
 def printed() -> str:

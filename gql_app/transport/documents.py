@@ -45,6 +45,7 @@ class Prepared:
     errors: tuple[GraphQLError, ...] = ()
     resume_variables: frozenset[str] = frozenset()
     conditional: bool = False
+    length: int = 0
     _plans: dict[int, Plans] = field(default_factory=dict, repr=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
@@ -63,7 +64,7 @@ class Prepared:
 
     def plans(self, operation: OperationDefinitionNode) -> Plans:
         """How to read what one of its operations selects."""
-        return Plans() if self.conditional else self._plans.setdefault(id(operation), Plans())
+        return Plans() if self.conditional else self._plans.setdefault(id(operation), Plans(self.length))
 
 
 class Documents:
@@ -104,7 +105,7 @@ class Documents:
             return Prepared(
                 None, tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
             )
-        return Prepared(document, (), _resume_variables(document), _is_conditional(document))
+        return Prepared(document, (), _resume_variables(document), _is_conditional(document), len(text))
 
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:

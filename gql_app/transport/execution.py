@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -43,7 +43,10 @@ class Engine:
         if prepared.errors:
             return refusal(prepared.errors)
         try:
-            return Operation(prepared, prepared.operation(request.operation_name), request)
+            definition = prepared.operation(request.operation_name)
+            declared = {each.variable.name.value for each in definition.variable_definitions or ()}
+            variables = {name: value for name, value in (request.variables or {}).items() if name in declared}
+            return Operation(prepared, definition, replace(request, variables=variables))
         except GraphQLError as error:
             error.extensions = {"code": "OPERATION_RESOLUTION_FAILURE"}
             return refusal([error])

@@ -44,6 +44,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             return super().shutdown()
         self.transport.close()
 
+    def handle_ping(self) -> None:
+        """A client that takes no answers gets none: uvicorn would keep them for it, as many as it asks for."""
+        answers = self.conn.data_to_send()
+        if self.writable.is_set():
+            self.transport.write(b"".join(answers))
+
     def write_texts(self, beginning: bytes, endings: Iterable[bytes]) -> bool:
         """Send UTF-8 texts that begin alike; False when the client has not taken what was sent before, or is gone."""
         if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY = 256 * 1024
 """Bytes of a request's body."""
+BODY_TIMEOUT = 20.0
+"""Seconds in which a request's body must have come."""
 SEND_TIMEOUT = 20.0
 """Seconds that a client may leave a part of a stream unread."""
 RETRY_AFTER = "1"
@@ -73,6 +75,9 @@ class HttpEndpoint:
             return _json(refusal_of(BadRequest(f"A request may have {MAX_BODY} bytes.")), 413, JSON)
         except _UnsupportedType:
             return _json(refusal_of(BadRequest(f"Send {JSON}.")), 415, JSON)
+        except TimeoutError:
+            late = BadRequest(f"The request did not come within {BODY_TIMEOUT:.0f} seconds.")
+            return _json(refusal_of(late), 408, JSON, {"Connection": "close"})
         return await self._execute(request, graphql_request, accepted, kind)
 
     async def _execute(
@@ -164,10 +169,11 @@ async def _read(request: Request) -> GraphQLRequest:
     if not declared.isdecimal() or int(declared) > MAX_BODY:
         raise _TooLarge
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _TooLarge
+    async with asyncio.timeout(BODY_TIMEOUT):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise _TooLarge
     return GraphQLRequest.of(parse_json(body))
 
 

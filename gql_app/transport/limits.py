@@ -31,6 +31,12 @@ MAX_PAIRS = 10_000
 OverlappingFieldsCanBeMerged is quadratic in these)."""
 
 
+INTROSPECTION = 5_000
+"""What a `__schema` or `__type` counts: its lists are as long as the schema makes them, and say nothing of it here."""
+TEXTS = {"body": 50, "note": 20, "decisionNote": 20, "oldValue": 20, "newValue": 20, "error": 20}
+"""What fields count that may hold thousands of characters."""
+
+
 @dataclass(slots=True)
 class _Weight:
     """What a selection set costs; `names` are the fields that it holds directly, fragments spread."""
@@ -66,11 +72,33 @@ class _Scales:
             self._fragment(name)
 
     def _add_field(self, weight: _Weight, node: FieldNode) -> None:
+        introspects = node.name.value in ("__schema", "__type")
+        if introspects and node.selection_set and self._renames(node.selection_set):
+            raise GraphQLError("Introspection takes no aliases.")
         weight.names[node.alias.value if node.alias else node.name.value] += 1
         weight.lists.add(node.name.value)
         inner = self.weigh(node.selection_set) if node.selection_set else _Weight()
-        weight.cost += 1 + _entries(node, inner) * inner.cost
+        own = INTROSPECTION if introspects else TEXTS.get(node.name.value, 1)
+        weight.cost += own + _entries(node, inner) * inner.cost
         weight.depth = max(weight.depth, 1 + inner.depth)
+
+    def _renames(self, selection_set: SelectionSetNode) -> bool:
+        """Whether any field below has an alias: each would be answered for every type and field that there is."""
+        left, seen = [selection_set], set()
+        while left:
+            for node in left.pop().selections:
+                inner: SelectionSetNode | None = None
+                if isinstance(node, FragmentSpreadNode):
+                    if node.name.value not in seen and node.name.value in self._fragments:
+                        seen.add(node.name.value)
+                        inner = self._fragments[node.name.value].selection_set
+                elif isinstance(node, FieldNode | InlineFragmentNode):
+                    if isinstance(node, FieldNode) and node.alias is not None:
+                        return True
+                    inner = node.selection_set
+                if inner is not None:
+                    left.append(inner)
+        return False
 
     def _fragment(self, name: str) -> _Weight:
         if name not in self._weights:

@@ -64,14 +64,18 @@ ordinary: set[type] = set()
 """Types of values of leaves that graphql-core does nothing with but to complete them."""
 
 
-MOST_PLANS = 500
-"""Of one operation. Each way to an object of each type has its own; a selection that leads to more is planned anew."""
+LEAST_FIELDS = 100
+CHARACTERS_PER_FIELD = 4
+"""Of a document, for each planned field that is kept, about 1 kB. Fragments that are spread at many places are many
+fields; an operation that has more than this is planned anew, again and again."""
 
 
 class Plans:
     """The plans of one operation. They hold for every execution in which the same fields are selected."""
 
-    def __init__(self) -> None:
+    def __init__(self, characters: int = 0) -> None:
+        """``characters``: the length of the document."""
+        self._left = self._most = max(LEAST_FIELDS, characters // CHARACTERS_PER_FIELD)
         self.root: dict[str, Details] | None = None
         self._collected: dict[tuple[GraphQLObjectType, int], tuple[Details, CollectedFields]] = {}
         self._plans: dict[tuple[GraphQLObjectType, int], tuple[Details, Plan]] = {}
@@ -90,7 +94,9 @@ class Plans:
         known = self._plans.get(key)
         if known is None:
             fields = self.collected(executor, kind, details).grouped_field_set.items()
-            if len(self._plans) >= MOST_PLANS:
+            self._left -= len(fields)
+            if self._left < 0:
+                self._left = self._most - len(fields)
                 self._plans.clear()
                 self._collected.clear()
             made = [_planned(executor.schema, kind, name, below) for name, below in fields]

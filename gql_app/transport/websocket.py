@@ -176,7 +176,7 @@ class _Socket:
         # The context's position in the log is taken here, before anything is awaited: what is committed from now on
         # reaches the subscription, however long it takes to begin.
         context = asyncio.ensure_future(self._make_context(self._authorization, self._client))
-        task = asyncio.create_task(self._run(operation_id, payload, context))
+        task = asyncio.create_task(self._run(operation_id, [payload], context))
         self._operations[operation_id] = task
         task.add_done_callback(lambda _: self._forget(operation_id, task))
         task.add_done_callback(lambda _: context.cancel())  # a task cancelled at once has not awaited it
@@ -198,7 +198,7 @@ class _Socket:
             del self._operations[operation_id]
             self._subscriptions.pop(operation_id, None)
 
-    async def _run(self, operation_id: str, payload: object, context: "asyncio.Future[Context]") -> None:
+    async def _run(self, operation_id: str, payload: list[object], context: "asyncio.Future[Context]") -> None:
         try:
             try:
                 await self._operate(operation_id, payload, await context)
@@ -222,8 +222,8 @@ class _Socket:
             logger.error("a WebSocket failed", exc_info=error)
             self._close(1011, "Internal error")
 
-    async def _operate(self, operation_id: str, payload: object, context: Context) -> None:
-        operation = await self._engine.prepare(GraphQLRequest.of(payload))
+    async def _operate(self, operation_id: str, payload: list[object], context: Context) -> None:
+        operation = await self._engine.prepare(GraphQLRequest.of(payload.pop()))
         if isinstance(operation, Answer):
             return await self._fail(operation_id, operation)
         if not is_subscription(operation.definition):

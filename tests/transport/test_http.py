@@ -1,5 +1,6 @@
 """GraphQL over HTTP: whatever is sent is answered as the specification says, and nothing more is told than is due."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from gql_app.accounts import sessions
 from gql_app.app import App
 from gql_app.errors import Conflict, OutcomeUnknown
+from gql_app.transport import http
 from gql_app.transport.http import MAX_BODY
 from tests.client import PATIENCE, Client
 from tests.people import LOG_IN, People
@@ -342,6 +344,18 @@ async def test_an_unexpected_exception_is_told_only_as_an_id_that_is_in_the_log(
     (record,) = [r for r in caplog.records if r.name == "gql_app.transport.answers"]
     assert error["extensions"]["errorId"] in record.getMessage()
     assert record.exc_info is not None
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_long(
+    anybody: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "BODY_TIMEOUT", 0.05)
+    address = httpx.URL(anybody.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+    async with asyncio.timeout(PATIENCE):
+        assert b" 408 " in await reader.readline()
+    writer.close()
 
 
 async def test_an_outage_of_the_database_is_told_as_one(

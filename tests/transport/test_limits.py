@@ -10,7 +10,9 @@ from graphql.validation import ValidationContext
 import gql_app.transport.documents
 from gql_app.schema import schema
 from gql_app.transport.documents import Documents
+from gql_app.transport.execution import Engine, Operation
 from gql_app.transport.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
+from gql_app.transport.requests import GraphQLRequest
 from tests.client import Client
 from tests.people import DECIDE, LOG_IN, SUBMIT, People
 
@@ -72,6 +74,9 @@ REFUSED = {
     "a size of 5000 digits": "{ fuelRequests(first: " + "9" * 5_000 + ") { nodes { id } } }",
     "a negative size of 5000 digits": "{ fuelRequests(first: -" + "9" * 5_000 + ") { nodes { id } } }",
     "types of types of types": introspected(6),
+    "aliases of the schema": "{ __schema { ...S } } fragment S on __Schema { types { fields { a: name } } }",
+    "the schema by many names": "{ " + " ".join(f"s{i}: __schema {{ types {{ name }} }}" for i in range(4)) + " }",
+    "long texts by many names": "{ projects { nodes { " + " ".join(f"a{i}: body" for i in range(30)) + " } } }",
     "a long comment": "#" + "x" * MAX_LENGTH + "\n{ __typename }",
     "many comments": "#\n" * (MAX_TOKENS + 1) + "{ __typename }",
     "a long string": '{ node(id: "' + "x" * MAX_LENGTH + '") { id } }',
@@ -117,6 +122,21 @@ async def test_what_is_dear_to_validate_is_refused_before_it_is_validated(valida
 async def test_other_clients_are_answered_while_a_dear_document_is_checked(people: People, anybody: Client) -> None:
     await people.root.send(REFUSED["5000 operations"])
     assert await anybody.data("{ __typename }") == "Query"
+
+
+async def test_every_type_says_whether_it_is_one_of(anybody: Client) -> None:
+    """Strawberry's resolver fails for lists and types that are not null, with an error for each."""
+    asked = "{ __schema { types { isOneOf fields { type { isOneOf ofType { isOneOf } } } } } }"
+    (types,) = (await anybody.data(asked)).values()
+    assert {each["isOneOf"] for each in types} == {False}
+
+
+async def test_what_is_sent_besides_the_declared_variables_is_not_kept() -> None:
+    """A subscription keeps its variables for as long as it goes on."""
+    request = GraphQLRequest("query ($id: ID!) { node(id: $id) { id } }", {"id": "x", "other": [[]] * 1_000})
+    operation = await Engine(schema._schema).prepare(request)
+    assert isinstance(operation, Operation)
+    assert operation.request.variables == {"id": "x"}
 
 
 @pytest.mark.parametrize("options", [{}, {"input_value_deprecation": True, "specified_by_url": True}])

@@ -173,8 +173,9 @@ async def test_the_errors_of_an_event_are_not_those_of_the_next() -> None:
 
 
 async def test_a_selection_with_many_ways_is_planned_anew_and_answered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans grow with the types on each way; only so many are kept, also while they are followed."""
-    monkeypatch.setattr(plans, "MOST_PLANS", 2)
+    """Plans grow with the types on each way; only so many fields are kept, also while they are followed."""
+    monkeypatch.setattr(plans, "LEAST_FIELDS", 3)
+    monkeypatch.setattr(plans, "CHARACTERS_PER_FIELD", 1_000)
     deep = "readThings { name informedThings { lid: name ... on Box { readThings { name __typename } } } }"
     prepared = await prepare(f"{{ readBox {{ a: readBox {{ {deep} }} {deep} }} }}")
     things = [made(Box, "thing", read_things=[made(Bag), made(Box)]), made(Bag)]
@@ -184,4 +185,4 @@ async def test_a_selection_with_many_ways_is_planned_anew_and_answered_alike(mon
     expected = await performed(prepared, None, root)
     for _ in range(3):
         assert await performed(prepared, kept, root) == expected
-        assert len(kept._plans) <= 2
+        assert sum(len(plan) for _, plan in kept._plans.values()) <= 3

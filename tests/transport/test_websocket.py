@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gql_app.changes import log
 from gql_app.transport import websocket
+from gql_app.transport.frames import FrameProtocol
 from gql_app.transport.websocket import MAX_OPERATIONS
 from tests.client import PATIENCE, Client, Socket
 from tests.people import DECIDE, SUBMIT, People, submit
@@ -406,6 +408,21 @@ async def test_a_client_that_disconnects_frees_its_watches(people: People, serve
         async with asyncio.timeout(PATIENCE):
             while server.app.feed.watches:  # noqa: ASYNC110
                 await asyncio.sleep(0)
+
+
+def test_a_client_that_takes_no_answers_gets_none_to_its_pings() -> None:
+    """Otherwise they would wait for it here, as many as it sends."""
+    written: list[bytes] = []
+    protocol: Any = SimpleNamespace(
+        conn=SimpleNamespace(data_to_send=lambda: [b"pong"]),
+        transport=SimpleNamespace(write=written.append),
+        writable=asyncio.Event(),
+    )
+    FrameProtocol.handle_ping(protocol)
+    assert written == []
+    protocol.writable.set()
+    FrameProtocol.handle_ping(protocol)
+    assert written == [b"pong"]
 
 
 async def test_a_client_that_does_not_take_an_error_in_time_is_cut_off(
