@@ -1,19 +1,26 @@
 """The shape of the house: what may import what, and what must be kept in step."""
 
 import ast
+import asyncio
 import re
 import subprocess
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 import gql_app.schema
 from gql_app import migrations
 from gql_app.db import Base, Database
+from gql_app.deliveries import queue
+from gql_app.deliveries.models import Channel
+from tests import postgres
+from tests.conftest import require
+from tests.things import add_user
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gql_app"
@@ -100,6 +107,32 @@ async def test_the_models_equal_the_migrations_up_and_down(tmp_path: Path) -> No
     await migrations.upgrade(db)
     assert await migrations.is_current(db)
     await db.close()
+
+
+async def _back_and_forth(url: str) -> None:
+    db = Database(url)
+    await migrations.upgrade(db)
+    await add_user(db)
+    await db.write(queue.claim, Channel.EMAIL, datetime.now(UTC), 5)
+
+    async def counted(*tables: str) -> list[int]:
+        async with db.engine.connect() as connection:
+            return [(await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one() for table in tables]
+
+    attempts, log, outbox = await counted("delivery_attempts", "change_events", "change_outbox")
+    assert attempts == 1
+    assert log + outbox > 0
+    await migrations.downgrade(db, "0002")
+    assert await counted("delivery_attempts", "change_events") == [attempts, log + outbox]
+    await migrations.upgrade(db)
+    await db.close()
+
+
+def test_to_go_back_loses_neither_attempts_nor_what_is_in_the_outbox(tmp_path: Path) -> None:
+    asyncio.run(_back_and_forth(f"sqlite+aiosqlite:///{tmp_path}/there.db"))
+    require("PostgreSQL", postgres.is_there(), "no PostgreSQL")
+    with postgres.database() as url:
+        asyncio.run(_back_and_forth(url))
 
 
 def test_no_tracked_file_names_a_package_registry_or_a_path_of_one_machine() -> None:

@@ -6,9 +6,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from gql_app.db import Database
+
+LOCK = 0x67716C5F6D6967
+"""PostgreSQL's advisory lock of those who migrate: two at once would get in each other's way."""
 
 
 def configuration(connection: Connection | None = None) -> Config:
@@ -21,6 +24,8 @@ def configuration(connection: Connection | None = None) -> Config:
 async def upgrade(db: Database, revision: str = "head") -> None:
     """Bring the tables up to date, in one transaction."""
     async with db.writing() as connection:
+        if not db.is_sqlite:  # there the transaction is the lock
+            await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         await connection.run_sync(lambda sync: command.upgrade(configuration(sync), revision))
 
 

@@ -30,4 +30,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    columns = (
+        "change_set, kind, entity_type, entity_id, attribute, old_value, new_value, owner_id, actor_id, occurred_at"
+    )
+    op.execute(f"INSERT INTO change_events ({columns}) SELECT {columns} FROM change_outbox ORDER BY id")  # noqa: S608
     op.drop_table("change_outbox")

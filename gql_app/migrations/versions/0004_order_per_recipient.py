@@ -29,5 +29,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_deliveries_unfinished", "deliveries")
     op.drop_index("ix_delivery_attempts_provider_id", "delivery_attempts")
-    with op.batch_alter_table("deliveries") as deliveries:
-        deliveries.drop_column("cause_id")
+    op.drop_column("deliveries", "cause_id")  # not in a batch: SQLite would drop the table, and cascade to the attempts
