@@ -16,6 +16,7 @@ from broadcaster import BroadcastBackend, Event
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from sqlalchemy import make_url
 
 from gql_app.changes.tasks import stop_task
 from gql_app.errors import ConfigurationError
@@ -176,7 +177,11 @@ class PostgresBackend(ReconnectingBackend):
     """NOTIFY and LISTEN on PostgreSQL, on a connection of their own."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url.replace("+asyncpg", "", 1))
+        super().__init__(url)
+        parsed = make_url(url).set(drivername="postgresql+asyncpg")
+        self._options = parsed.get_dialect()().create_connect_args(parsed)[1]  # as the database's own connections
+        for name in ("prepared_statement_cache_size", "prepared_statement_name_func"):
+            self._options.pop(name, None)  # SQLAlchemy's, not asyncpg's
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()  # a connection of asyncpg does one thing at a time
 
@@ -187,7 +192,7 @@ class PostgresBackend(ReconnectingBackend):
             await self._connection.execute("SELECT pg_notify($1, $2)", channel, message, timeout=PATIENCE)
 
     async def _open(self) -> None:
-        self._connection = await asyncpg.connect(self._url, timeout=PATIENCE)
+        self._connection = await asyncpg.connect(**{**self._options, "timeout": PATIENCE})
 
     async def _listen_to(self, channel: str) -> None:
         if self._connection is not None:

@@ -1,5 +1,6 @@
 """``/healthz``: the process runs. ``/readyz``: it can do its work. ``/metrics``: numbers for Prometheus."""
 
+import contextlib
 from collections.abc import Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
@@ -62,10 +63,11 @@ def ops_routes(
     async def metrics(request: Request) -> Response:
         watches.set(feed.watches)
         position.set(feed.position)
-        head.set(await db.read(log.head))
         backlog.clear()
-        for (channel, state), count in (await db.read(_backlog)).items():
-            backlog.labels(channel, state).set(count)
+        with contextlib.suppress(SQLAlchemyError, OSError):  # what is known without the database is told also then
+            head.set(await db.read(log.head))
+            for (channel, state), count in (await db.read(_backlog)).items():
+                backlog.labels(channel, state).set(count)
         return Response(generate_latest(REGISTRY) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

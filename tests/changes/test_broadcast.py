@@ -128,3 +128,15 @@ async def test_a_broadcaster_that_is_away_at_the_start_is_waited_for(url: str, p
 def test_an_unknown_broadcaster_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="GQL_APP_BROADCAST_URL"):
         make_backend("kafka://somewhere")
+
+
+async def test_the_options_of_the_databases_address_are_those_of_the_listening_connection(postgres_url: str) -> None:
+    """SQLAlchemy's own are not for asyncpg, and those for asyncpg are not for the server."""
+    url = f"{postgres_url}?prepared_statement_cache_size=0&ssl=prefer"
+    async with Process(url).running() as process, Process(url).running() as other:
+        for each in (process, other):
+            await each.quiet()
+        while not (process.backend.connected and other.backend.connected):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        process.doorbell.announce()
+        await other.hears()

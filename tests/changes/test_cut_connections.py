@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -124,3 +126,14 @@ async def test_what_breaks_while_its_log_is_written_is_run_once_more(db: Databas
         await db.write(adding)
     assert adding.runs == 2
     assert await counts(db) == (1, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is asked for has these names on Linux")
+async def test_a_server_that_vanishes_without_a_word_is_noticed_within_half_a_minute(db: Database) -> None:
+    async with db.engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        plugged = raw._transport.get_extra_info("socket")
+        if plugged.family == socket.AF_UNIX:
+            pytest.skip("this PostgreSQL is reached without TCP")
+        assert plugged.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert plugged.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

@@ -23,3 +23,13 @@ async def test_what_was_given_up_is_counted_what_was_sent_is_not(server: Running
     found = await scraped(server)
     assert found[f'gql_app_deliveries{{channel="{channel.name}",state="DEAD"}}'] == 3
     assert not [name for name in found if name.startswith("gql_app_deliveries{") and "DEAD" not in name]
+
+
+async def test_what_is_known_without_the_database_is_told_while_it_is_away(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*args: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(server.app.db, "read", away)
+    assert "gql_app_watches" in await scraped(server)
