@@ -40,6 +40,8 @@ class Finding:
 
 def reconcile(session: Session) -> list[Finding]:
     """All findings; an empty list is what one wants to see."""
+    if session.get_bind().dialect.name == "postgresql":  # elsewhere a transaction is one snapshot anyway
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     whole = log.floor(session) == 0
     return [
         *_rows_against_log(session, whole),

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import Delete, Insert, TextClause, Update, event, select
+from sqlalchemy import Delete, Insert, TextClause, Update, bindparam, event, select
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm.context import FromStatement
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import TextualSelect
 
 from gql_app.changes.capture import key_of, pending
 from gql_app.changes.tracking import Tracked, tracked_attributes, tracked_models
 from gql_app.db import Timestamped, WriteSession
 
 _DML_TEXT = re.compile(
-    r"\b(?:insert\s+into|replace\s+into|update|delete\s+from|merge\s+into|truncate)\b[\s\"'\w.]*", re.I
+    r"\b(?:insert\s+(?:or\s+\w+\s+)?into|replace\s+into|update|delete\s+from|merge\s+into|truncate)\b[\s\"'\w.]*", re.I
 )
 
 
@@ -30,6 +32,10 @@ class UntrackedWrite(TypeError):
 @event.listens_for(WriteSession, "do_orm_execute", propagate=True)
 def _watch(state: ORMExecuteState) -> Any:
     statement = state.statement
+    if isinstance(statement, FromStatement | TextualSelect):
+        statement = statement.element
+        if isinstance(statement, UpdateBase):
+            _refuse_table(statement)
     if isinstance(statement, TextClause):
         return _refuse_text(statement)
     if not isinstance(statement, UpdateBase):
@@ -41,6 +47,9 @@ def _watch(state: ORMExecuteState) -> Any:
         return None
     if isinstance(statement, Insert):
         _refuse(f"insert({model.__name__})", f"use session.add_all([{model.__name__}(…), …])")
+    mapper = sa_inspect(model)
+    if mapper.local_table is not mapper.base_mapper.local_table:  # it would change only one of the row's two tables
+        _refuse(f"update() or delete() of {model.__name__}", "load the objects")
     if state.parameters and not isinstance(state.parameters, dict):
         _refuse(f"update({model.__name__}) with a list of rows", "load the objects, or use update() with criteria")
     if isinstance(statement, Update):
@@ -57,7 +66,7 @@ def _captured_update(state: ORMExecuteState, model: type[Tracked], statement: Up
     extra: dict[Any, Any] = {model.version: model.version + 1}
     if issubclass(model, Timestamped):
         extra[model.updated_at] = datetime.now(UTC)
-    result = state.invoke_statement(statement.values(extra))
+    result = state.invoke_statement(_only(model, hit, statement).values(extra))
     for obj, old in before:
         session.refresh(obj)
         changed = {name: (value, getattr(obj, name)) for name, value in old.items()}
@@ -67,7 +76,7 @@ def _captured_update(state: ORMExecuteState, model: type[Tracked], statement: Up
 
 def _captured_delete(state: ORMExecuteState, model: type[Tracked], statement: Delete) -> Any:
     hit = _hit(state.session, model, statement)
-    result = state.invoke_statement(statement)
+    result = state.invoke_statement(_only(model, hit, statement))
     for obj in hit:
         pending(state.session).deleted(key_of(obj), obj)
     return result
@@ -80,6 +89,14 @@ def _hit(session: Session, model: type[Tracked], statement: Update | Delete) -> 
     if statement.whereclause is not None:
         query = query.where(statement.whereclause)
     return session.scalars(query).all()
+
+
+def _only(model: type[Tracked], hit: Sequence[Tracked], statement: Any) -> Any:
+    """The statement for these alone: on PostgreSQL it would also hit what others have committed since then."""
+    ids: Any = bindparam(
+        None, [obj.public_id for obj in hit], expanding=True, literal_execute=True
+    )  # any number of them
+    return statement.where(model.public_id.in_(ids))
 
 
 def _refuse_table(statement: UpdateBase) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ClauseElement, event, insert
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import PassiveFlag, Session, SessionTransaction, UOWTransaction
+from sqlalchemy.util import IdentitySet
 
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.changes.net import Key, NetChange, Pending
@@ -112,6 +113,7 @@ def _refuse_expressions(session: Session, flush_context: object, instances: obje
     """What an SQL expression will have replaced is not known here, and after the flush it is too late."""
     for obj in (*session.new, *session.dirty):
         if isinstance(obj, Tracked):
+            obj.public_id = obj.public_id or uuid4()  # not by the default: that is not asked where it takes over a row
             loaded = sa_inspect(obj).dict
             for name in tracked_attributes(type(obj)):
                 if isinstance(loaded.get(name), ClauseElement):
@@ -121,15 +123,19 @@ def _refuse_expressions(session: Session, flush_context: object, instances: obje
 @event.listens_for(WriteSession, "after_flush", propagate=True)
 def _note(session: Session, flush_context: UOWTransaction) -> None:
     noted = pending(session)
-    for obj in session.new:
-        if isinstance(obj, Tracked):
-            noted.created(key_of(obj), obj, _initial_values(obj))
-    for obj in session.dirty:
-        if isinstance(obj, Tracked):
-            noted.updated(key_of(obj), obj, _replaced_values(obj))
-    for obj in session.deleted:
+    flushed = flush_context.states
+    # Not session.deleted: that misses the orphans which the flush itself has found. First, because in the same flush
+    # a new entity may take over the row.
+    gone = IdentitySet(state.obj() for state, (deleted, _) in flushed.items() if deleted)
+    for obj in gone:
         if isinstance(obj, Tracked):
             noted.deleted(key_of(obj), obj)
+    for obj in session.new:
+        if isinstance(obj, Tracked) and sa_inspect(obj) in flushed:
+            noted.created(key_of(obj), obj, _initial_values(obj))
+    for obj in session.dirty:
+        if isinstance(obj, Tracked) and sa_inspect(obj) in flushed and obj not in gone:
+            noted.updated(key_of(obj), obj, _replaced_values(obj))
 
 
 def _initial_values(obj: Tracked) -> dict[str, object]:
@@ -142,8 +148,8 @@ def _replaced_values(obj: Tracked) -> dict[str, tuple[object, object]]:
     replaced = {}
     for name in tracked_attributes(type(obj)):
         history = state.get_history(name, PassiveFlag.PASSIVE_NO_INITIALIZE)
-        if history.added and history.deleted:
-            replaced[name] = (history.deleted[0], history.added[0])
+        if history.added:  # nothing in front of it: it was never set, so it is NULL in the row
+            replaced[name] = (history.deleted[0] if history.deleted else None, history.added[0])
     return replaced
 
 
@@ -160,7 +166,7 @@ def _write_down(session: Session) -> None:
     for recorder in _recorders:
         entries.extend(recorder(session, change_set, changes))
     record(session, entries, change_set)
-    if session.new or session.dirty or session.deleted:
+    if session.new or session.dirty or session.deleted or pending(session):  # the last: flushed by a read of its own
         raise RuntimeError("a recorder or rule changed mapped objects: use Core statements, or do it in the service")
 
 

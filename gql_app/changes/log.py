@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeLogState, ChangeRecord
@@ -87,7 +87,10 @@ def prune(session: Session, before: datetime, limit: int = 10_000) -> int:
     if not positions:
         return 0
     session.execute(delete(ChangeRecord).where(ChangeRecord.position <= positions[-1]))
-    if not session.execute(update(ChangeLogState).values(pruned_through=positions[-1])).rowcount:  # type: ignore[attr-defined]
+    # Another one may have pruned further since we looked: the floor never goes back.
+    floor = ChangeLogState.pruned_through
+    raised = case((floor > positions[-1], floor), else_=positions[-1])
+    if not session.execute(update(ChangeLogState).values(pruned_through=raised)).rowcount:  # type: ignore[attr-defined]
         session.add(ChangeLogState(id=1, pruned_through=positions[-1]))
     return len(positions)
 

@@ -55,7 +55,7 @@ class Pending:
     """What a session has flushed and not yet committed: one frame for the transaction, one per open savepoint."""
 
     def __init__(self) -> None:
-        self._frames: list[dict[Key, _Entity]] = [{}]
+        self._frames: list[dict[Key, list[_Entity]]] = [{}]
         self._released = False
 
     def __bool__(self) -> bool:
@@ -82,18 +82,19 @@ class Pending:
         """The innermost savepoint ended: what it holds is gone unless it was released."""
         frame = self._frames.pop()
         if self._released:
-            for key, entity in frame.items():
-                self._add(key, entity)
+            for key, entities in frame.items():
+                for entity in entities:
+                    self._add(key, entity)
         self._released = False
 
     def take(self) -> list[NetChange]:
         """All net changes, in the order in which their entities were first touched; afterwards there are none."""
         frame, self._frames[0] = self._frames[0], {}
-        return [change for entity in frame.values() for change in entity.net()]
+        return [change for entities in frame.values() for entity in entities for change in entity.net()]
 
     def _add(self, key: Key, entity: _Entity) -> None:
-        frame = self._frames[-1]
-        if key in frame:
-            frame[key].absorb(entity)
-        else:
-            frame[key] = entity
+        entities = self._frames[-1].setdefault(key, [])
+        if entities and not (entities[-1].deleted and entity.created):
+            entities[-1].absorb(entity)
+        else:  # the key of a deleted one is used again
+            entities.append(entity)

@@ -1,9 +1,9 @@
 """The two kinds of sessions that units of work get; what is recorded of a change is recorded by their events."""
 
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from sqlalchemy import event
+from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 
 from gql_app.db.base import Timestamped
@@ -29,6 +29,13 @@ class WriteSession(Session):
 @event.listens_for(ReadSession, "before_flush", propagate=True)
 def _refuse_flush(session: Session, flush_context: object, instances: object) -> None:
     raise RuntimeError("this unit of work was opened by Database.read; use Database.write to change something")
+
+
+@event.listens_for(WriteSession, "before_attach", propagate=True)
+def _refuse_changed_outside(session: Session, instance: object) -> None:
+    state: Any = inspect(instance)
+    if state.key is not None and state.modified and state.session_id is None:
+        raise TypeError("it was changed outside of this unit of work, which would be lost if that is run again")
 
 
 @event.listens_for(WriteSession, "before_flush", propagate=True)
