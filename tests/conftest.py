@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import shutil
 import socket
@@ -48,13 +47,6 @@ def require(what: str, present: bool, reason: str) -> None:
     if os.environ.get("GQL_APP_TEST_REQUIRE") == "all":
         pytest.fail(f"{what} must be here: {reason}")
     pytest.skip(reason)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_stays_frozen() -> Iterator[None]:
-    """Each service that is served takes what there is out of the garbage collector's rounds, also those before it."""
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
