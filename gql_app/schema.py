@@ -69,8 +69,13 @@ def _is_one_of(kind: Any, info: object) -> bool:
     return bool(getattr(definition, "is_one_of", False))
 
 
+def mend_introspection() -> None:
+    """`__Type` is one for all schemas of a process: whoever makes another one has to do this again."""
+    cast(GraphQLObjectType, schema._schema.type_map["__Type"]).fields["isOneOf"].resolve = _is_one_of
+
+
 resolve_directly(schema._schema.type_map)
-cast(GraphQLObjectType, schema._schema.type_map["__Type"]).fields["isOneOf"].resolve = _is_one_of
+mend_introspection()
 
 
 def printed() -> str:
