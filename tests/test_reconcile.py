@@ -1,11 +1,13 @@
 """`gql-app check` finds what must never be."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 import gql_app.schema  # noqa: F401  (registers the rules)
 from gql_app.changes import log
@@ -16,7 +18,7 @@ from gql_app.deliveries import queue
 from gql_app.deliveries.models import Delivery
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile
-from tests.things import add_request, add_user, logged, new_premium_user, rows_of
+from tests.things import add_request, add_user, head_of, logged, new_premium_user, right_before, rows_of
 
 
 @pytest.fixture
@@ -90,3 +92,22 @@ async def test_after_pruning_there_is_still_nothing_to_find(filled: Database) ->
     assert kept == 3
     assert {row.channel.name for row in await rows_of(filled, Delivery)} == {"SMS"}
     assert await filled.read(reconcile) == []
+
+
+async def test_a_check_looks_at_one_moment(postgres_url: str) -> None:
+    """While others write: a row and its log belong together."""
+    db = Database(postgres_url)
+    request = await add_request(db, await add_user(db), note="a")
+
+    def change(session: Session) -> None:
+        found = session.get_one(FuelRequest, request.id)
+        found.note = f"{found.note}b"
+
+    def change_and_move() -> None:
+        await_only(db.write(change))
+        await_only(head_of(db))
+
+    async with asyncio.timeout(20):
+        with right_before(db, "SELECT change_events.entity_id, change_events.attribute", change_and_move, once=False):
+            assert await db.read(reconcile) == []
+    await db.close()

@@ -1,10 +1,11 @@
 """Small helpers for tests within the process: users and fuel requests made directly, the log read directly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import PremiumUser, User
@@ -94,3 +95,21 @@ async def said(db: Database, entity_type: str, after: int = 0) -> list[tuple[str
 async def rows_of(db: Database, model: Any) -> Sequence[Any]:
     """All rows of a model."""
     return await db.read(lambda session: session.scalars(select(model)).all())
+
+
+@contextmanager
+def right_before(db: Database, beginning: str, work: Any, *, once: bool = True) -> Iterator[None]:
+    """Right before a statement that begins like this."""
+    done = False
+
+    def look(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        nonlocal done
+        if statement.startswith(beginning) and not (done and once):
+            done = True
+            work()
+
+    event.listen(db.engine.sync_engine, "before_cursor_execute", look)
+    try:
+        yield
+    finally:
+        event.remove(db.engine.sync_engine, "before_cursor_execute", look)

@@ -4,15 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 from gql_app.accounts.models import PremiumUser, User
 from gql_app.changes.bulk import UntrackedWrite
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
-from tests.things import HASH, add_request, add_user, logged, new_premium_user, rows_of, said
+from gql_app.reconcile import reconcile
+from tests.things import HASH, add_request, add_user, logged, new_premium_user, right_before, rows_of, said
 
 APPROVED = FuelRequestStatus.APPROVED
 
@@ -138,3 +140,46 @@ async def test_tables_that_are_not_tracked_and_plain_queries_are_left_alone(db: 
         return int(session.execute(text("SELECT count(*) FROM fuel_requests -- update fuel")).scalar_one())
 
     assert await db.write(work) == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        select(FuelRequest).from_statement(update(FuelRequest).values(note="x").returning(FuelRequest)),
+        select(FuelRequest).from_statement(text("UPDATE fuel_requests SET note = 'x' RETURNING *")),
+        text("UPDATE fuel_requests SET note = 'x' RETURNING id").columns(FuelRequest.id),
+        text("INSERT OR IGNORE INTO fuel_requests (id) VALUES (1)"),
+    ],
+)
+async def test_statements_that_hide_a_change_are_refused(db: Database, statement: Any) -> None:
+    with pytest.raises(TypeError, match="change log"):
+        await db.write(lambda session: session.execute(statement).all())
+
+
+@pytest.mark.parametrize("statement", [delete(PremiumUser), update(PremiumUser).values(premium_since=None)])
+async def test_one_of_two_tables_is_not_changed_alone(db: Database, statement: Any) -> None:
+    await db.write(lambda session: session.add(new_premium_user()))
+    with pytest.raises(TypeError, match="PremiumUser"):
+        await db.write(lambda session: session.execute(statement))
+    assert len(await rows_of(db, PremiumUser)) == 1
+
+
+async def test_what_comes_to_match_meanwhile_is_not_changed_unsaid(postgres_url: str) -> None:
+    db = Database(postgres_url)
+    ada = await add_user(db)
+    await add_request(db, ada, note="a")
+    other = await add_request(db, ada, note="b")
+
+    def match_too(session: Session) -> None:
+        session.get_one(FuelRequest, other.id).note = "a"
+
+    def reject_all(session: Session) -> None:
+        session.execute(update(FuelRequest).where(FuelRequest.note == "a").values(status=FuelRequestStatus.REJECTED))
+
+    meanwhile = right_before(db, "UPDATE fuel_requests SET status", lambda: await_only(db.write(match_too)))
+    with meanwhile:
+        await db.write(reject_all)
+    rows = await rows_of(db, FuelRequest)
+    assert sorted(row.status.name for row in rows) == ["PENDING", "REJECTED"]
+    assert await db.read(reconcile) == []
+    await db.close()

@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 from sqlalchemy import event as sa_event
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 from gql_app.accounts.models import AuthSession, User
 from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.feed import Feed
-from gql_app.changes.models import ChangeEvent
+from gql_app.changes.models import ChangeEvent, ChangeLogState
 from gql_app.changes.sequencer import move
 from gql_app.changes.topics import Scope, Topic
 from gql_app.changes.watch import BUFFER, Lifetime, Watch
 from gql_app.db import Database
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
 from gql_app.fuel_requests.models import FuelRequest
-from tests.things import add_request, add_user, caught_up, logged
+from tests.things import add_request, add_user, caught_up, head_of, logged, right_before
 
 EVERYTHING = Scope(everything=True)
 STATUS = Topic("FuelRequest", "status")
@@ -280,6 +281,24 @@ async def test_the_feed_survives_a_database_that_fails_for_a_while(app: App, fee
             sa_event.remove(engine, "before_cursor_execute", fail)
     await add_request(app.db, ada)
     assert len(await take(watch, 1)) == 1
+
+
+async def test_the_floor_of_the_log_never_goes_back(postgres_url: str) -> None:
+    """Two machines prune at the same time, with a moment between what they take for old."""
+    db = Database(postgres_url)
+    ada = await add_user(db)
+    for _ in range(3):
+        await add_request(db, ada)
+    events = await logged(db)
+    early = events[3].occurred_at + timedelta(microseconds=1)
+    late = datetime.now(UTC) + timedelta(seconds=1)
+    await db.write(lambda session: session.add(ChangeLogState(id=1, pruned_through=0)))
+    with right_before(db, "DELETE FROM change_events", lambda: await_only(db.write(log.prune, late))):
+        await db.write(log.prune, early)
+    assert await db.read(log.floor) == await head_of(db) == events[-1].position
+    with pytest.raises(CursorExpired):
+        await db.read(log.page, events[5].position, None)
+    await db.close()
 
 
 def test_a_session_is_an_entity_whose_end_is_tracked() -> None:

@@ -314,14 +314,20 @@ async def test_wrong_credentials_met_at_start_cost_one_attempt(outside: Settings
 # --- Unclear outcomes --------------------------------------------------------------------------------------
 
 
+async def unclear_sms(room: Room, twilio: TwilioStandIn) -> int:
+    """Twilio took it, and nobody was told; returns the delivery's id."""
+    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
+    delivery_id = await room.owe()
+    await room.attempted(delivery_id)
+    return delivery_id
+
+
 async def test_an_unclear_sms_is_looked_up_also_after_the_credentials_were_refused(
     post: tuple[App, Room], twilio: TwilioStandIn
 ) -> None:
     """Accepted but unanswered; the look-up meets wrong credentials; it must still be looked up, not sent again."""
     app, room = post
-    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
-    delivery_id = await room.owe()
-    await room.attempted(delivery_id)
+    delivery_id = await unclear_sms(room, twilio)
     twilio.auth_token = "another"
     await room.make_due(delivery_id)
     app.doorbell.ring()
@@ -341,9 +347,7 @@ async def test_an_unclear_sms_that_was_given_up_is_looked_up_before_it_is_sent_a
     post: tuple[App, Room], twilio: TwilioStandIn
 ) -> None:
     app, room = post
-    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
-    delivery_id = await room.owe()
-    await room.attempted(delivery_id)
+    delivery_id = await unclear_sms(room, twilio)
     given_up = update(Delivery).where(Delivery.id == delivery_id).values(state=DEAD, due_at=None)
     await app.db.write(lambda session: session.connection().execute(given_up).rowcount)
     public_id = (await room.delivery(delivery_id)).public_id
@@ -397,9 +401,7 @@ async def test_an_unclear_sms_is_not_sent_again_while_it_cannot_be_looked_up(
     post: tuple[App, Room], twilio: TwilioStandIn
 ) -> None:
     app, room = post
-    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
-    delivery_id = await room.owe()
-    await room.attempted(delivery_id)
+    delivery_id = await unclear_sms(room, twilio)
     await twilio.stop()
     await room.make_due(delivery_id)
     app.doorbell.ring()
@@ -542,9 +544,7 @@ async def test_a_retried_sms_that_did_not_arrive_is_really_sent_again(
 ) -> None:
     """Its first round was unclear and found; Twilio then reports it undelivered. The old one is not the new one."""
     server, room, people = served
-    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
-    delivery_id = await room.owe()
-    await room.attempted(delivery_id)
+    delivery_id = await unclear_sms(room, twilio)
     await room.make_due(delivery_id)
     server.app.doorbell.ring()
     await room.attempted(delivery_id, 2)
