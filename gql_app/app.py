@@ -37,7 +37,7 @@ from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.schema import schema
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings
-from gql_app.transport.execution import Engine
+from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 

@@ -2,10 +2,11 @@
 
 documents    parsing and validating, with limits, cached
 limits       what a document may cost
-execution    running an operation
+engine       runs operations, and begins subscriptions
 plans        how to read selections, found out once per document
-executor     reading them so
-sharing      subscriptions: one execution for all who get the same answer
+executor     reads them so
+subscription what comes of the events of one subscription
+sharing      one execution for all subscriptions that get the same answer
 answers      what is answered; masking what is nobody's business
 requests     reading a GraphQL request out of JSON
 http         POST and GET, and which kind of answer a client wants

@@ -13,7 +13,7 @@ from gql_app.api.context import Context
 from gql_app.db import is_outage
 from gql_app.transport.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.transport.documents import is_mutation, is_subscription
-from gql_app.transport.execution import Engine
+from gql_app.transport.engine import Engine
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
 from gql_app.transport.streams import FRAMINGS, frames
 from gql_app.transport.subscription import Subscription

@@ -19,7 +19,7 @@ from gql_app.db import is_outage
 from gql_app.errors import GqlAppError, Unauthenticated
 from gql_app.transport.answers import Answer, refusal_of
 from gql_app.transport.documents import is_subscription
-from gql_app.transport.execution import Engine
+from gql_app.transport.engine import Engine
 from gql_app.transport.frames import EXTENSION
 from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
 from gql_app.transport.subscription import Subscription

@@ -10,7 +10,7 @@ from graphql.validation import ValidationContext
 import gql_app.transport.documents
 from gql_app.schema import mend_introspection, schema
 from gql_app.transport.documents import Documents
-from gql_app.transport.execution import Engine, Operation
+from gql_app.transport.engine import Engine, Operation
 from gql_app.transport.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
 from gql_app.transport.requests import GraphQLRequest
 from tests.client import Client

@@ -12,7 +12,7 @@ from strawberry.types import Info
 
 from gql_app.api.direct import resolve_directly
 from gql_app.transport import plans
-from gql_app.transport.execution import Engine, Operation
+from gql_app.transport.engine import Engine, Operation
 from gql_app.transport.requests import GraphQLRequest
 from tests.transport.executing import executor, performed, prepare
 from tests.transport.nasty import Bag, Box, Later, Query, Raised, made

@@ -12,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from gql_app.api.context import Context
 from gql_app.app import App
-from gql_app.transport.execution import Engine
+from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 from tests.running import listening
