@@ -6,6 +6,7 @@
     ├── AccessError          a GraphQL error, never a payload error
     │   ├── Unauthenticated · Forbidden
     ├── CursorExpired        the change log no longer reaches back that far
+    ├── Undecodable          a value of one event was written by another version
     ├── Unavailable          an outage: what has this path was not done, and may be tried again
     ├── OutcomeUnknown       an outage in a commit: whether it was done is to be looked up
     └── ConfigurationError   the service refuses to start
@@ -31,6 +32,7 @@ class ErrorCode(enum.Enum):
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
     UNAVAILABLE = "UNAVAILABLE"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    UNDECODABLE = "UNDECODABLE"
 
 
 class GqlAppError(Exception):
@@ -127,6 +129,12 @@ class CursorExpired(GqlAppError):
     @property
     def extensions(self) -> dict[str, object]:
         return {**super().extensions, "oldestCursor": self.oldest_cursor}
+
+
+class Undecodable(GqlAppError):
+    """A value of this event was written by another version of the service, and cannot be read by this one."""
+
+    code = ErrorCode.UNDECODABLE
 
 
 class Unavailable(GqlAppError):

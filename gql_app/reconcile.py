@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from gql_app.changes import log
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
-from gql_app.changes.tracking import Tracked, encode, entity_type, tracked_attributes, tracked_models
+from gql_app.changes.tracking import Tracked, codecs_of, entity_type, table_of, tracked_attributes, tracked_models
 from gql_app.deliveries.models import Delivery, DeliveryState
 from gql_app.deliveries.rules import Registration, registrations
 
@@ -52,28 +52,31 @@ def reconcile(session: Session) -> list[Finding]:
     ]
 
 
-def _roots() -> list[type[Tracked]]:
-    """The tracked models that are no subclasses by inheritance of others."""
-    models = list(tracked_models())
+def _roots(session: Session) -> list[type[Tracked]]:
+    """The tracked models that are no subclasses by inheritance of others, as far as this database has their tables."""
+    there = set(inspect(session.connection()).get_table_names())
+    models = [m for m in tracked_models() if table_of(m).name in there]
     return [m for m in models if not any(m is not other and issubclass(m, other) for other in models)]
 
 
 def _rows_against_log(session: Session, whole: bool) -> Iterator[Finding]:
     """Every tracked row's present value must be the one that the last event about it tells of."""
-    for model in _roots():
+    for model in _roots(session):
         names = [name for name, secret in tracked_attributes(model).items() if not secret]
         for rows in session.scalars(select(model)).yield_per(BATCH).partitions():
             told = _last_values(session, entity_type(model), [row.public_id for row in rows])
             for row in rows:
-                yield from _row_against_log(row, names, told.get(row.public_id, {}), whole)
+                yield from _row_against_log(row, names, told.get(row.public_id, {}), whole, session.get_bind().dialect)
 
 
-def _row_against_log(row: Any, names: list[str], told: dict[str | None, str | None], whole: bool) -> Iterator[Finding]:
+def _row_against_log(
+    row: Any, names: list[str], told: dict[str | None, str | None], whole: bool, dialect: Any
+) -> Iterator[Finding]:
     if not told and whole:
         yield Finding("unrecorded", row.public_id, f"{row.__entity__} has no event")
         return
     for name in names:
-        value = encode(getattr(row, name))
+        value = codecs_of(type(row), dialect)[name].frozen(getattr(row, name)).text
         if name in told and told[name] != value:
             yield Finding("differs", row.public_id, f"{row.__entity__}.{name} is not what the log says")
         elif name not in told and value is not None and whole:
@@ -92,7 +95,7 @@ def _last_values(session: Session, kind: str, ids: list[UUID]) -> dict[UUID, dic
 
 def _log_against_rows(session: Session) -> Iterator[Finding]:
     """What the log says was created and not deleted must be there."""
-    for model in _roots():
+    for model in _roots(session):
         kind = entity_type(model)
         gone = select(ChangeRecord.entity_id).where(
             ChangeRecord.entity_type == kind, ChangeRecord.kind == ChangeKind.DELETED

@@ -13,7 +13,7 @@ import gql_app.schema  # noqa: F401  (registers the rules)
 from gql_app.changes import log
 from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import Delivery
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
@@ -46,7 +46,7 @@ async def test_nothing_is_found_where_all_is_well(filled: Database) -> None:
 
 def run(statement: str) -> Callable[[Session], None]:
     def execute(session: Session) -> None:
-        session.connection().execute(text(statement))
+        session.connection().execute(text(statement), execution_options=ANNOUNCED)
 
     return execute
 
@@ -79,7 +79,8 @@ async def test_a_message_that_nobody_sends_is_found(filled: Database) -> None:
 async def test_after_pruning_there_is_still_nothing_to_find(filled: Database) -> None:
     def finish(session: Session) -> None:
         session.connection().execute(
-            text("UPDATE deliveries SET due_at = NULL, state = 'SENT' WHERE channel = 'EMAIL'")
+            text("UPDATE deliveries SET due_at = NULL, state = 'SENT' WHERE channel = 'EMAIL'"),
+            execution_options=ANNOUNCED,
         )
         session.connection().execute(text("UPDATE change_events SET new_value = 'SENT' WHERE entity_type = 'Delivery'"))
         session.connection().execute(delete(ChangeRecord.__table__).where(text("entity_type = 'Delivery'")))  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ class AuthSession(Tracked, Timestamped, Base):
     __table_args__ = (Index(None, "user_id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None] = tracked()

@@ -1,9 +1,13 @@
 """What happened: tracked models, the change log, and the feed that tells it to subscribers.
 
 tracking   how a model says what is recorded
+mapping    what is refused when such a model is mapped
+codec      how a value is written into the log, and read from it
 net        the net changes of a transaction, savepoints considered
-capture    flush → net changes → rows of the log, in the same transaction; the commit rings the doorbell
-bulk       ORM bulk statements, recorded or refused
+capture    net changes → rows of the log, in the same transaction; the commit rings the doorbell
+flushes    what the unit of work changes
+bulk       what ORM bulk statements change
+subjects   the objects of changed entities, for the rules
 models     the log's tables
 log        reading it: pages, cursors, pruning
 topics     what a subscriber wants to hear of, and may hear of
@@ -16,6 +20,6 @@ watch      one subscriber's position, live or catching up
 history    pages for those who catch up
 """
 
-from gql_app.changes import bulk, capture
+from gql_app.changes import bulk, capture, flushes, mapping
 
-__all__ = ["bulk", "capture"]
+__all__ = ["bulk", "capture", "flushes", "mapping"]

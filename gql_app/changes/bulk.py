@@ -1,117 +1,220 @@
-"""Statements that go past the unit of work: recorded where that is possible, refused where it is not.
+"""ORM bulk statements: `update(Model)` and `delete(Model)` by criteria are recorded, `insert(Model)` is refused.
 
-`update(Model)` and `delete(Model)` by criteria are recorded: the rows that they hit are read before and after. All
-other ways to change a tracked table from a write session raise `UntrackedWrite`.
+The rows that a statement hits are read before and after it, all at once, and compared. Everything else that writes a
+tracked table is refused by the guard at the cursor (see `db.guard`).
 """
 
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+from uuid import UUID
 
-from sqlalchemy import Delete, Insert, TextClause, Update, bindparam, event, select
-from sqlalchemy import inspect as sa_inspect
-from sqlalchemy.orm import ORMExecuteState, Session
-from sqlalchemy.orm.context import FromStatement
+from sqlalchemy import ARRAY, ColumnElement, Delete, Insert, Select, Update, Uuid, any_, column, event, func, select
+from sqlalchemy import literal as bound
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.selectable import TextualSelect
 
-from gql_app.changes.capture import key_of, pending
-from gql_app.changes.tracking import Tracked, tracked_attributes, tracked_models
-from gql_app.db import Timestamped, WriteSession
-
-_DML_TEXT = re.compile(
-    r"\b(?:insert\s+(?:or\s+\w+\s+)?into|replace\s+into|update|delete\s+from|merge\s+into|truncate)\b[\s\"'\w.]*", re.I
-)
-
-
-class UntrackedWrite(TypeError):
-    """A statement would change a tracked model without a trace in the change log."""
+from gql_app.changes.capture import pending
+from gql_app.changes.codec import Frozen
+from gql_app.changes.net import Entity, Pair
+from gql_app.changes.tracking import Tracked, attributes_of, codecs_of, mapper_of
+from gql_app.db import ANNOUNCED, Timestamped, UntrackedWrite, WriteSession
 
 
 @event.listens_for(WriteSession, "do_orm_execute", propagate=True)
 def _watch(state: ORMExecuteState) -> Any:
     statement = state.statement
-    if isinstance(statement, FromStatement | TextualSelect):
-        statement = statement.element
-        if isinstance(statement, UpdateBase):
-            _refuse_table(statement)
-    if isinstance(statement, TextClause):
-        return _refuse_text(statement)
-    if not isinstance(statement, UpdateBase):
+    if not isinstance(statement, UpdateBase) or not state.is_orm_statement or state.bind_mapper is None:
         return None
-    model = state.bind_mapper.class_ if state.is_orm_statement and state.bind_mapper else None
-    if model is None:
-        return _refuse_table(statement)
+    model = state.bind_mapper.class_
     if not issubclass(model, Tracked):
         return None
+    name = model.__name__
     if isinstance(statement, Insert):
-        _refuse(f"insert({model.__name__})", f"use session.add_all([{model.__name__}(…), …])")
-    mapper = sa_inspect(model)
-    if mapper.local_table is not mapper.base_mapper.local_table:  # it would change only one of the row's two tables
-        _refuse(f"update() or delete() of {model.__name__}", "load the objects")
-    if state.parameters and not isinstance(state.parameters, dict):
-        _refuse(f"update({model.__name__}) with a list of rows", "load the objects, or use update() with criteria")
+        _refuse(f"insert({name})", f"use session.add_all([{name}(…), …])")
+    if state.bind_mapper.local_table is not state.bind_mapper.base_mapper.local_table:
+        _refuse(f"update() or delete() of {name} would change only one of the row's two tables and", "load the objects")
+    if state.parameters and not isinstance(state.parameters, Mapping):
+        _refuse(f"update({name}) with a list of rows", "load the objects, or use update() with criteria")
+    if any(isinstance(each, UpdateBase) and each is not statement for each in visitors.iterate(statement)):
+        _refuse(f"a change within update({name}) or delete({name})", "use two statements")
     if isinstance(statement, Update):
-        return _captured_update(state, model, statement)
+        return _update(state, model, statement)
     if isinstance(statement, Delete):
-        return _captured_delete(state, model, statement)
+        return _delete(state, model, statement)
     return None
 
 
-def _captured_update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the log needs of a row."""
+
+    model: type[Tracked]
+    owner_id: int | None
+    key: tuple[Any, ...]
+    values: Mapping[str, Frozen]
+
+
+def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> Any:
+    if statement._maintain_values_ordering:
+        _refuse(f"update({model.__name__}).ordered_values()", "use values()")
     session = state.session
-    hit = _hit(session, model, statement)
-    before = [(obj, {name: getattr(obj, name) for name in tracked_attributes(type(obj))}) for obj in hit]
+    rows = _Rows(session, model)
+    before = rows.hit(state, statement)
     extra: dict[Any, Any] = {model.version: model.version + 1}
     if issubclass(model, Timestamped):
         extra[model.updated_at] = datetime.now(UTC)
-    result = state.invoke_statement(_only(model, hit, statement).values(extra))
-    for obj, old in before:
-        session.refresh(obj)
-        changed = {name: (value, getattr(obj, name)) for name, value in old.items()}
-        pending(session).updated(key_of(obj), obj, {k: (a, b) for k, (a, b) in changed.items() if a != b})
+    statement = statement.values(extra)
+    if rows.others_write:
+        statement = statement.where(rows.among(before))
+    with _recorded_or_spoiled(session, f"update({model.__name__})"):
+        result = state.invoke_statement(statement, execution_options={**ANNOUNCED, "synchronize_session": False})
+        after = rows.read(before)
+        noted = pending(session)
+        for public_id, old in before.items():
+            new = after.get(public_id)
+            if new is None:
+                raise RuntimeError(f"update({model.__name__}) must not change public_id")
+            changed: dict[str, Pair] = {
+                name: (value, new.values[name])
+                for name, value in old.values.items()
+                if value.text != new.values[name].text
+            }
+            if changed:
+                noted.add(Entity(new.model, public_id, new.owner_id, values=changed))
+        rows.refresh(before)
     return result
 
 
-def _captured_delete(state: ORMExecuteState, model: type[Tracked], statement: Delete) -> Any:
-    hit = _hit(state.session, model, statement)
-    result = state.invoke_statement(_only(model, hit, statement))
-    for obj in hit:
-        pending(state.session).deleted(key_of(obj), obj)
+def _delete(state: ORMExecuteState, model: type[Tracked], statement: Delete) -> Any:
+    session = state.session
+    rows = _Rows(session, model)
+    before = rows.hit(state, statement)
+    if rows.others_write:
+        statement = statement.where(rows.among(before))
+    with _recorded_or_spoiled(session, f"delete({model.__name__})"):
+        result = state.invoke_statement(statement, execution_options=ANNOUNCED)
+        left = rows.read(before)
+        noted = pending(session)
+        for public_id, old in before.items():
+            if public_id not in left:
+                noted.add(Entity(old.model, public_id, old.owner_id, deleted=True))
     return result
 
 
-def _hit(session: Session, model: type[Tracked], statement: Update | Delete) -> Sequence[Tracked]:
-    """The objects that the statement is about, locked until the end of the transaction and as they are now."""
-    base = sa_inspect(model).base_mapper.local_table  # the tables of subclasses are joined from outside
-    query = select(model).with_for_update(of=base).execution_options(populate_existing=True)
-    if statement.whereclause is not None:
-        query = query.where(statement.whereclause)
-    return session.scalars(query).all()
+@contextmanager
+def _recorded_or_spoiled(session: Session, what: str) -> Iterator[None]:
+    """Must hold: who catches an error from here on cannot commit what may have changed and is not noted."""
+    try:
+        yield
+    except BaseException:
+        pending(session).spoil(what)
+        raise
 
 
-def _only(model: type[Tracked], hit: Sequence[Tracked], statement: Any) -> Any:
-    """The statement for these alone: on PostgreSQL it would also hit what others have committed since then."""
-    ids: Any = bindparam(
-        None, [obj.public_id for obj in hit], expanding=True, literal_execute=True
-    )  # any number of them
-    return statement.where(model.public_id.in_(ids))
+class _Rows:
+    """Reads the rows of a table that a statement is about, without an object for each."""
 
+    def __init__(self, session: Session, model: type[Tracked]) -> None:
+        self._session = session
+        self._model = model
+        self._dialect = session.get_bind().dialect
+        self._mapper: Mapper[Any] = mapper_of(model).base_mapper
+        table = self._mapper.local_table
+        # All attributes of all subclasses in this table: any of them may be among those that are set.
+        self._tracked = {
+            each.class_: {name: a.column for name, a in attributes_of(each.class_).items() if a.column.table is table}
+            for each in self._mapper.self_and_descendants
+        }
+        columns: set[Any] = {column for found in self._tracked.values() for column in found.values()}
+        columns.update(self._mapper.primary_key)
+        for each in self._mapper.self_and_descendants:
+            if each.class_.__owner__ and (owner := each.columns[each.class_.__owner__]).table is table:
+                columns.add(owner)
+        kind: Any = self._mapper.polymorphic_on
+        self._kind = kind if kind is not None and kind.table is table else None
+        if self._kind is not None:
+            columns.add(self._kind)
+        self._columns = sorted(columns, key=lambda each: each.name)
+        self._select: Select[Any] = select(model.public_id, *self._columns)
 
-def _refuse_table(statement: UpdateBase) -> None:
-    table = statement.entity_description["table"]
-    for model in tracked_models():
-        if table in sa_inspect(model).tables:
-            _refuse(f"a Core statement on the table {table}", f"use the unit of work, or update({model.__name__})")
+    @property
+    def others_write(self) -> bool:
+        """Whether others may commit between two statements of ours; on SQLite there is one writer at a time."""
+        return self._dialect.name != "sqlite"
 
+    def hit(self, state: ORMExecuteState, statement: Update | Delete) -> dict[UUID, _Row]:
+        """The rows that the statement will hit, by their public ids; locked until the end of the transaction."""
+        if self._session.autoflush and state.execution_options.get("autoflush", True):
+            self._session.flush()
+        elif any(isinstance(each, self._mapper.class_) for each in (*self._session.new, *self._session.dirty)):
+            _refuse(
+                f"a bulk statement on {self._model.__name__} while changes of such objects are not flushed",
+                "call session.flush() before it",
+            )
+        query = self._select.with_for_update(of=self._mapper.local_table)
+        if statement.whereclause is not None:
+            query = query.where(statement.whereclause)
+        if statement._independent_ctes:
+            query = query.add_cte(*statement._independent_ctes)
+        if statement._with_options:
+            query = query.options(*statement._with_options)
+        parameters: Any = state.parameters
+        return self._found(query, parameters or {})
 
-def _refuse_text(statement: TextClause) -> None:
-    for match in _DML_TEXT.finditer(statement.text):
-        words = set(re.findall(r"\w+", match.group().lower()))
-        for model in tracked_models():
-            if words & {str(table.name) for table in sa_inspect(model).tables}:
-                _refuse("an SQL text that changes its table", f"use the unit of work, or update({model.__name__})")
+    def among(self, ids: Mapping[UUID, Any]) -> ColumnElement[bool]:
+        """That a row is one of these, however many: they travel in one parameter."""
+        public_id: Any = self._model.public_id
+        if self._dialect.name == "postgresql":
+            return public_id == any_(bound(list(ids), ARRAY(Uuid())))  # type: ignore[no-any-return]
+        listed = func.json_each(json.dumps([each.hex for each in ids])).table_valued(column("value", Uuid()))
+        return public_id.in_(select(listed.c.value))  # type: ignore[no-any-return]
+
+    def read(self, ids: Mapping[UUID, Any]) -> dict[UUID, _Row]:
+        return self._found(self._select.where(self.among(ids)), {}) if ids else {}
+
+    def refresh(self, rows: Mapping[UUID, _Row]) -> None:
+        """The objects of these rows that the session holds show what is in them now."""
+        known = self._session.identity_map
+        if not known:
+            return
+        held = {i: row for i, row in rows.items() if self._mapper.identity_key_from_primary_key(row.key) in known}
+        if held:
+            query = select(self._mapper.class_).where(self.among(held))
+            self._session.scalars(query.execution_options(populate_existing=True)).all()
+
+    def _found(self, query: Select[Any], parameters: dict[str, Any]) -> dict[UUID, _Row]:
+        rows = self._session.execute(query, parameters).all()
+        place: dict[Any, int] = {each: number for number, each in enumerate(self._columns, 1)}
+        key = [place[each] for each in self._mapper.primary_key]
+        kind = None if self._kind is None else place[self._kind]
+        readers: dict[Any, tuple[type[Tracked], int | None, Sequence[tuple[str, Any, int]]]] = {}
+        found = {}
+        for row in rows:
+            named = None if kind is None else row[kind]
+            if named not in readers:
+                readers[named] = self._reader(named, place)
+            model, owner, values = readers[named]
+            found[row[0]] = _Row(
+                model,
+                None if owner is None else row[owner],
+                tuple([row[each] for each in key]),
+                {name: freeze(row[number]) for name, freeze, number in values},
+            )
+        return found
+
+    def _reader(
+        self, named: Any, place: Mapping[Any, int]
+    ) -> tuple[type[Tracked], int | None, Sequence[tuple[str, Any, int]]]:
+        model = self._mapper.class_ if self._kind is None else self._mapper.polymorphic_map[named].class_
+        codecs = codecs_of(model, self._dialect)
+        owner = mapper_of(model).columns[model.__owner__] if model.__owner__ else None
+        values = [(name, codecs[name].frozen, place[each]) for name, each in self._tracked[model].items()]
+        return model, None if owner is None else place.get(owner), values
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

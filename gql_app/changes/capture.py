@@ -1,24 +1,24 @@
 """Capture: what a transaction changed is written into the change log by that same transaction.
 
-At each flush the net changes are noted; right before the commit they are written, together with what the recorders
-make of them (messages owed). After the commit the doorbell is rung, and nothing else.
+Must hold: what is logged of a row is frozen when the row's statement runs. Right before the commit the net changes are
+written, together with what the recorders make of them (messages owed). After the commit the doorbell is rung, and
+nothing else.
+
+`flushes` notes what the unit of work changes, `bulk` what statements change.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ClauseElement, event, insert
-from sqlalchemy import inspect as sa_inspect
-from sqlalchemy.orm import PassiveFlag, Session, SessionTransaction, UOWTransaction
-from sqlalchemy.util import IdentitySet
+from sqlalchemy import event, insert
+from sqlalchemy.orm import Session, SessionTransaction
 
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
-from gql_app.changes.net import Key, NetChange, Pending
-from gql_app.changes.tracking import Tracked, encode, entity_type, tracked_attributes
-from gql_app.db import ON_COMMIT, WriteSession
+from gql_app.changes.net import NetChange, Pending
+from gql_app.changes.tracking import attributes_of, entity_type
+from gql_app.db import ANNOUNCED, ON_COMMIT, WriteSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def act_as(session: Session, actor_id: int | None) -> None:
 
 
 def record(session: Session, entries: Sequence[Entry], change_set: UUID | None = None) -> None:
-    """Write entries into the change log, in the session's transaction: for what Core statements changed."""
+    """Write entries into the change log, in the session's transaction: for what announced statements changed."""
     if not entries:
         return
     now = datetime.now(UTC)
@@ -73,7 +73,7 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
         for entry in entries
     ]
     target = ChangeOutbox if session.get_bind().dialect.name == "postgresql" else ChangeRecord
-    session.connection().execute(insert(target), rows)
+    session.connection().execute(insert(target), rows, execution_options=ANNOUNCED)
     session.info[_RECORDED] = True
 
 
@@ -84,73 +84,19 @@ def pending(session: Session) -> Pending:
     return found
 
 
-def key_of(subject: Tracked) -> Key:
-    mapper: Any = sa_inspect(type(subject))
-    return mapper.base_mapper.class_, tuple(mapper.primary_key_from_instance(subject))
-
-
 def entry_of(change: NetChange) -> Entry:
     """The log entry of a net change; of a secret attribute only that it changed."""
-    subject, name = change.subject, change.attribute
-    secret = name is not None and tracked_attributes(type(subject))[name]
+    entity, name = change.entity, change.attribute
+    secret = name is not None and attributes_of(entity.model)[name].secret
     return Entry(
         change.kind,
-        entity_type(type(subject)),
-        subject.public_id,
+        entity_type(entity.model),
+        entity.public_id,
         name,
-        None if secret else encode(change.old),
-        None if secret else encode(change.new),
-        owner_of(subject),
+        None if secret or change.old is None else change.old.text,
+        None if secret or change.new is None else change.new.text,
+        entity.owner_id,
     )
-
-
-def owner_of(subject: Tracked) -> int | None:
-    return getattr(subject, subject.__owner__) if subject.__owner__ else None
-
-
-@event.listens_for(WriteSession, "before_flush", propagate=True)
-def _refuse_expressions(session: Session, flush_context: object, instances: object) -> None:
-    """What an SQL expression will have replaced is not known here, and after the flush it is too late."""
-    for obj in (*session.new, *session.dirty):
-        if isinstance(obj, Tracked):
-            obj.public_id = obj.public_id or uuid4()  # not by the default: that is not asked where it takes over a row
-            loaded = sa_inspect(obj).dict
-            for name in tracked_attributes(type(obj)):
-                if isinstance(loaded.get(name), ClauseElement):
-                    raise TypeError(f"{type(obj).__name__}.{name} is tracked: assign a value, not an SQL expression")
-
-
-@event.listens_for(WriteSession, "after_flush", propagate=True)
-def _note(session: Session, flush_context: UOWTransaction) -> None:
-    noted = pending(session)
-    flushed = flush_context.states
-    # Not session.deleted: that misses the orphans which the flush itself has found. First, because in the same flush
-    # a new entity may take over the row.
-    gone = IdentitySet(state.obj() for state, (deleted, _) in flushed.items() if deleted)
-    for obj in gone:
-        if isinstance(obj, Tracked):
-            noted.deleted(key_of(obj), obj)
-    for obj in session.new:
-        if isinstance(obj, Tracked) and sa_inspect(obj) in flushed:
-            noted.created(key_of(obj), obj, _initial_values(obj))
-    for obj in session.dirty:
-        if isinstance(obj, Tracked) and sa_inspect(obj) in flushed and obj not in gone:
-            noted.updated(key_of(obj), obj, _replaced_values(obj))
-
-
-def _initial_values(obj: Tracked) -> dict[str, object]:
-    loaded = sa_inspect(obj).dict
-    return {name: loaded[name] for name in tracked_attributes(type(obj)) if loaded.get(name) is not None}
-
-
-def _replaced_values(obj: Tracked) -> dict[str, tuple[object, object]]:
-    state = sa_inspect(obj)
-    replaced = {}
-    for name in tracked_attributes(type(obj)):
-        history = state.get_history(name, PassiveFlag.PASSIVE_NO_INITIALIZE)
-        if history.added:  # nothing in front of it: it was never set, so it is NULL in the row
-            replaced[name] = (history.deleted[0] if history.deleted else None, history.added[0])
-    return replaced
 
 
 @event.listens_for(WriteSession, "before_commit", propagate=True)
@@ -158,16 +104,19 @@ def _write_down(session: Session) -> None:
     if session.in_nested_transaction():
         return
     session.flush()
-    changes = pending(session).take()
-    if not changes:
+    noted = pending(session)
+    if noted.spoiled is not None:
+        raise RuntimeError(f"{noted.spoiled} failed half-way and is not recorded: roll back, this cannot be committed")
+    if not noted:
         return
+    noted.spoil("what the transaction changed")  # until all of it is written: who catches an error commits nothing
+    changes = noted.take()
     change_set = uuid4()
-    entries = [entry_of(change) for change in changes]
-    for recorder in _recorders:
-        entries.extend(recorder(session, change_set, changes))
-    record(session, entries, change_set)
-    if session.new or session.dirty or session.deleted or pending(session):  # the last: flushed by a read of its own
+    others = [entry for recorder in _recorders for entry in recorder(session, change_set, changes)]
+    record(session, [*map(entry_of, changes), *others], change_set)
+    if session.new or session.dirty or session.deleted or noted:  # the last: flushed by a read of its own
         raise RuntimeError("a recorder or rule changed mapped objects: use Core statements, or do it in the service")
+    session.info.pop(_PENDING)
 
 
 @event.listens_for(WriteSession, "after_transaction_create", propagate=True)

@@ -1,78 +1,107 @@
-"""The net changes of a transaction: A→B→A says nothing, and what a savepoint took back was never there."""
+"""The net changes of a transaction: A→B→A says nothing, and what a savepoint took back was never there.
 
-from collections.abc import Iterator
+Must hold: everything here was frozen when its statement ran. What becomes of the objects later (changed, cloned, made
+transient, expunged) changes nothing of what is logged.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
+from gql_app.changes.codec import Frozen
 from gql_app.changes.models import ChangeKind
-from gql_app.changes.tracking import Tracked
+from gql_app.changes.tracking import Tracked, entity_type
 
-Key = tuple[type, object]
-"""The class at the root of the inheritance, and the primary key."""
+Pair = tuple[Frozen, Frozen]
+"""An attribute's value before and after."""
+
+
+@dataclass(slots=True)
+class Entity:
+    """One entity's part in a transaction.
+
+    `subject` is the object by which it was changed, None where a statement changed many rows.
+    """
+
+    model: type[Tracked]
+    public_id: UUID
+    owner_id: int | None
+    subject: Tracked | None = None
+    created: bool = False
+    deleted: bool = False
+    values: dict[str, Pair] = field(default_factory=dict, repr=False)
+
+    def absorb(self, later: "Entity") -> None:
+        self.model = later.model
+        self.owner_id = later.owner_id
+        self.subject = later.subject or self.subject
+        self.deleted = later.deleted
+        for name, (old, new) in later.values.items():
+            first = self.values[name][0] if name in self.values else old
+            self.values[name] = (first, new)
+
+    def net(self) -> Iterator["NetChange"]:
+        if self.deleted:
+            if not self.created:
+                yield NetChange(self, ChangeKind.DELETED)
+            return
+        kind = ChangeKind.CREATED if self.created else ChangeKind.UPDATED
+        changed = [(name, pair) for name, pair in self.values.items() if pair[0].text != pair[1].text]
+        for name, (old, new) in changed:
+            yield NetChange(self, kind, name, old, new)
+        if self.created and not changed:
+            yield NetChange(self, kind)
 
 
 @dataclass(frozen=True, slots=True)
 class NetChange:
     """What one attribute was before the transaction and what it is after it.
 
-    `attribute` is None for a created or deleted entity as a whole; `old` and `new` are the Python values.
+    `attribute`, `old` and `new` are None for a created or deleted entity as a whole. Recorders fill `decisions`: what
+    each rule made of this change.
     """
 
-    subject: Tracked
+    entity: Entity
     kind: ChangeKind
-    attribute: str | None
-    old: object
-    new: object
+    attribute: str | None = None
+    old: Frozen | None = None
+    new: Frozen | None = None
+    decisions: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-@dataclass(slots=True)
-class _Entity:
-    subject: Tracked
-    created: bool = False
-    deleted: bool = False
-    values: dict[str, tuple[object, object]] = field(default_factory=dict)
-
-    def absorb(self, later: "_Entity") -> None:
-        self.subject = later.subject
-        self.deleted = later.deleted
-        for name, (old, new) in later.values.items():
-            first = self.values[name][0] if name in self.values else old
-            self.values[name] = (first, new)
-
-    def net(self) -> Iterator[NetChange]:
-        if self.deleted:
-            if not self.created:
-                yield NetChange(self.subject, ChangeKind.DELETED, None, None, None)
-            return
-        kind = ChangeKind.CREATED if self.created else ChangeKind.UPDATED
-        changed = [(name, old, new) for name, (old, new) in self.values.items() if old != new]
-        for name, old, new in changed:
-            yield NetChange(self.subject, kind, name, old, new)
-        if self.created and not changed:
-            yield NetChange(self.subject, kind, None, None, None)
+Key = tuple[str, UUID]
+"""The kind of entity, and its public id: primary keys change, and are used again."""
 
 
 class Pending:
     """What a session has flushed and not yet committed: one frame for the transaction, one per open savepoint."""
 
     def __init__(self) -> None:
-        self._frames: list[dict[Key, list[_Entity]]] = [{}]
+        self._frames: list[_Frame] = [_Frame()]
         self._released = False
 
     def __bool__(self) -> bool:
-        return any(self._frames)
+        return any(frame.entities for frame in self._frames)
 
-    def created(self, key: Key, subject: Tracked, values: dict[str, object]) -> None:
-        self._add(key, _Entity(subject, created=True, values={k: (None, v) for k, v in values.items()}))
+    def add(self, entity: Entity) -> None:
+        entities = self._frames[-1].entities.setdefault((entity_type(entity.model), entity.public_id), [])
+        if entities and not (entities[-1].deleted and entity.created):
+            entities[-1].absorb(entity)
+        else:  # a deleted one comes again
+            entities.append(entity)
 
-    def updated(self, key: Key, subject: Tracked, values: dict[str, tuple[object, object]]) -> None:
-        if values:
-            self._add(key, _Entity(subject, values=values))
+    def spoil(self, what: str) -> None:
+        """Something was changed and could not be recorded: only a roll-back, of the innermost savepoint that is open
+        or of everything, makes it good."""
+        self._frames[-1].spoiled = what
 
-    def deleted(self, key: Key, subject: Tracked) -> None:
-        self._add(key, _Entity(subject, deleted=True))
+    @property
+    def spoiled(self) -> str | None:
+        return next((frame.spoiled for frame in self._frames if frame.spoiled), None)
 
     def open_savepoint(self) -> None:
-        self._frames.append({})
+        self._frames.append(_Frame())
 
     def release_savepoint(self) -> None:
         """The innermost savepoint was released: what it holds counts for the frame around it."""
@@ -82,19 +111,22 @@ class Pending:
         """The innermost savepoint ended: what it holds is gone unless it was released."""
         frame = self._frames.pop()
         if self._released:
-            for key, entities in frame.items():
+            for entities in frame.entities.values():
                 for entity in entities:
-                    self._add(key, entity)
+                    self.add(entity)
+            self._frames[-1].spoiled = self._frames[-1].spoiled or frame.spoiled
         self._released = False
 
     def take(self) -> list[NetChange]:
         """All net changes, in the order in which their entities were first touched; afterwards there are none."""
-        frame, self._frames[0] = self._frames[0], {}
-        return [change for entities in frame.values() for entity in entities for change in entity.net()]
+        entities, self._frames[0].entities = self._frames[0].entities, {}
+        return [change for each in entities.values() for entity in each for change in entity.net()]
 
-    def _add(self, key: Key, entity: _Entity) -> None:
-        entities = self._frames[-1].setdefault(key, [])
-        if entities and not (entities[-1].deleted and entity.created):
-            entities[-1].absorb(entity)
-        else:  # the key of a deleted one is used again
-            entities.append(entity)
+
+@dataclass(slots=True)
+class _Frame:
+    entities: dict[Key, list[Entity]] = field(default_factory=dict)
+    spoiled: str | None = None
+
+
+Freeze = Mapping[str, Callable[[Any], Frozen]]

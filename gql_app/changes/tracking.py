@@ -6,19 +6,23 @@ class FuelRequest(Tracked, Timestamped, Base):
     __readers__ = frozenset({Role.APPROVER})
 
     status: Mapped[FuelRequestStatus] = tracked(Enum(FuelRequestStatus), default=FuelRequestStatus.PENDING)
+
+What cannot be recorded is refused when the model is mapped: see `mapping`.
 """
 
 import enum
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Integer, event
-from sqlalchemy.orm import Mapped, MappedColumn, Mapper, mapped_column, object_session
+from sqlalchemy import Column, Dialect, Integer, Table
+from sqlalchemy import inspect as sa_inspect
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, MappedColumn, Mapper, mapped_column
 
-from gql_app.db import Base, WriteSession
+from gql_app.changes.codec import Codec
 
 _TRACKED = "gql_app_tracked"
 _SECRET = "gql_app_secret"  # noqa: S105  (the name of a mark)
@@ -59,16 +63,28 @@ class Tracked:
         super().__init_subclass__(**kwargs)
 
 
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A tracked attribute of a model."""
+
+    name: str
+    column: Column[Any]
+    secret: bool
+
+
 def entity_type(model: type[Tracked]) -> str:
     """The name of the kind of entity, e.g. ``"FuelRequest"``; the same for all subclasses by inheritance."""
     return model.__entity__
 
 
 def tracked_models() -> Iterator[type[Tracked]]:
-    """All mapped classes whose changes are recorded, subclasses by inheritance too."""
-    for mapper in Base.registry.mappers:
-        if issubclass(mapper.class_, Tracked):
-            yield mapper.class_
+    """All mapped classes whose changes are recorded, on whatever base; subclasses by inheritance too."""
+    open_classes = Tracked.__subclasses__()
+    while open_classes:
+        model = open_classes.pop()
+        open_classes += model.__subclasses__()
+        if sa_inspect(model, raiseerr=False) is not None:
+            yield model
 
 
 @cache
@@ -77,46 +93,59 @@ def readable_by(role: enum.Enum) -> frozenset[str]:
     return frozenset(entity_type(model) for model in tracked_models() if role in model.__readers__)
 
 
-def tracked_attributes(model: type[Tracked]) -> dict[str, bool]:
-    """The tracked attributes of a model: name → whether it is secret."""
+def mapper_of(model: type[Tracked]) -> Mapper[Any]:
+    mapper: Mapper[Any] = sa_inspect(model)
+    return mapper
+
+
+def table_of(model: type[Tracked]) -> Table:
+    """The table of a model's own columns; a subclass by joined inheritance has one besides its base's."""
+    table: Any = mapper_of(model).local_table
+    return cast(Table, table)
+
+
+def attributes_of(model: type[Tracked]) -> Mapping[str, Attribute]:
+    """The tracked attributes of a model by their names, in the order of their columns."""
     found = _attributes.get(model)
     if found is None:
-        found = _attributes[model] = _read_attributes(model)
+        found = _attributes[model] = {
+            name: Attribute(name, column, column.info[_SECRET])
+            for name, column in mapper_of(model).columns.items()
+            if isinstance(column, Column) and column.info.get(_TRACKED)
+        }
     return found
 
 
-_attributes: dict[type, dict[str, bool]] = {}
+_attributes: dict[type, Mapping[str, Attribute]] = {}
 
 
-def _read_attributes(model: type[Tracked]) -> dict[str, bool]:
-    mapper: Mapper[Any] = model.__mapper__  # type: ignore[attr-defined]
-    return {
-        attr.key: attr.columns[0].info[_SECRET] for attr in mapper.column_attrs if attr.columns[0].info.get(_TRACKED)
-    }
+def tracked_attributes(model: type[Tracked]) -> dict[str, bool]:
+    """The tracked attributes of a model: name → whether it is secret."""
+    return {name: attribute.secret for name, attribute in attributes_of(model).items()}
 
 
-def encode(value: object) -> str | None:
-    """A value as the change log writes it: enums by name, moments in ISO 8601, booleans as true/false."""
-    match value:
-        case None:
-            return None
-        case enum.Enum():
-            return value.name
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return value.isoformat()
-        case _:
-            return str(value)
+def codecs_of(model: type[Tracked], dialect: Dialect) -> Mapping[str, Codec]:
+    """How the values of the tracked attributes are written into the log, and read from it, on this database."""
+    found = _codecs.get((model, dialect.name))
+    if found is None:
+        found = {name: Codec(each.column.type, dialect) for name, each in attributes_of(model).items()}
+        _codecs[model, dialect.name] = found
+    return found
 
 
-def _refuse_plain_session(mapper: object, connection: object, target: Tracked) -> None:
-    if not isinstance(object_session(target), WriteSession):
-        raise TypeError(
-            f"{type(target).__name__} is tracked: change it in a unit of work of Database.write, "
-            "or else the change would be missing in the change log"
-        )
+_codecs: dict[tuple[type, str], Mapping[str, Codec]] = {}
 
 
-for _name in ("before_insert", "before_update", "before_delete"):
-    event.listen(Tracked, _name, _refuse_plain_session, propagate=True)
+def value_of(attribute: InstrumentedAttribute[Any], text: str | None) -> Any:
+    """The value that a text in the change log stands for; None for NULL.
+
+    Raises:
+        Undecodable: another version of the service wrote it.
+    """
+    codec = _readers.get(attribute)
+    if codec is None:
+        codec = _readers[attribute] = Codec(attribute.property.columns[0].type, DefaultDialect())
+    return codec.decode(text)
+
+
+_readers: dict[InstrumentedAttribute[Any], Codec] = {}

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from gql_app.db.guard import MIGRATION, READER, WRITER, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 from gql_app.db.sqlite import Busy, Embedded, set_up
 from gql_app.errors import ConfigurationError, Conflict, OutcomeUnknown
@@ -45,9 +46,13 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _engine(self.url.render_as_string(hide_password=False), self.is_sqlite, pool_size)
         """For bare connections; units of work have their own way to the database."""
+        guard.watch(self.engine.sync_engine)
         self._embedded = Embedded(self.url, pool_size) if self.is_sqlite else None
-        self._writers = self.engine.execution_options(gql_app_write=True)
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writers = self.engine.execution_options(**WRITER)
+        self._migrations = self.engine.execution_options(**MIGRATION)
+        # Not a setting of the session: a pooler between us and PostgreSQL would leave it to the next one.
+        self._readers = self.engine.execution_options(postgresql_readonly=True, **READER)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT", **READER)
         self._turn = asyncio.Semaphore(pool_size)  # to queue for a connection here is fair
         self._on_commit: list[Callable[[], None]] = []
 
@@ -84,7 +89,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A bare connection in a write transaction, for migrations: nothing is recorded."""
-        async with self._writers.begin() as connection:
+        async with self._migrations.begin() as connection:
             yield connection
 
     async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -102,7 +107,7 @@ class Database:
         return await self._read(work, *args, **kwargs)
 
     async def _read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with AsyncSession(self.engine, sync_session_class=ReadSession, expire_on_commit=False) as session:
+        async with AsyncSession(self._readers, sync_session_class=ReadSession, expire_on_commit=False) as session:
             return await session.run_sync(work, *args, **kwargs)
 
     async def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -22,6 +22,7 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool, create_en
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
+from gql_app.db.guard import ANNOUNCED, WRITER
 from gql_app.db.sessions import ON_COMMIT, WriteSession
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class _Member:
         if self._open:
             self._writer.raw.execute("SAVEPOINT " + self._name)
         else:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("BEGIN IMMEDIATE", execution_options=ANNOUNCED)
         self._begun = True
 
     def _refuse_lost(self) -> None:
@@ -147,7 +148,13 @@ class GroupWriter:
         self._raw: sqlite3.Connection | None = None
         # A connection for SQLAlchemy per unit of work in a group.
         self.engine = create_engine(
-            url, creator=self._join, poolclass=QueuePool, pool_size=MOST, max_overflow=0, hide_parameters=True
+            url,
+            creator=self._join,
+            poolclass=QueuePool,
+            pool_size=MOST,
+            max_overflow=0,
+            hide_parameters=True,
+            execution_options=WRITER,
         )
         event.listen(self.engine, "begin", _begin)
         self.grouping = False

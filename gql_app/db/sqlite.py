@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from gql_app.db.group_commit import GroupWriter
+from gql_app.db.guard import ANNOUNCED, MIGRATION, READER, WRITER, guard
 from gql_app.db.sessions import ReadSession
 
 P = ParamSpec("P")
@@ -33,16 +34,23 @@ class Embedded:
         self._path = str(url.database)
         url = url.set(drivername="sqlite+pysqlite")
         # Several threads use a connection, but one after the other: the pool sees to that.
-        options: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
-        self._engine = create_engine(url, pool_size=readers, max_overflow=0, hide_parameters=True, connect_args=options)
-        self._loops = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
-        self._bare = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args=options)
+        connecting: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
+        options: dict[str, Any] = {
+            "hide_parameters": True,
+            "connect_args": connecting,
+            "execution_options": READER,
+        }
+        self._engine = create_engine(url, pool_size=readers, max_overflow=0, **options)
+        self._loops = create_engine(url, poolclass=StaticPool, **options)
+        self._bare = create_engine(url, poolclass=StaticPool, **options)
         self._connection: Connection | None = None
-        self._writer = GroupWriter(url, partial(set_up, transactions=False), connect_args=options)
+        self._writer = GroupWriter(url, partial(set_up, transactions=False), connect_args=connecting)
         self.engines = (self._engine, self._loops, self._bare, self._writer.engine)
-        set_up(self._engine)
-        set_up(self._loops, busy_timeout=0)
-        set_up(self._bare, busy_timeout=0, transactions=False)
+        set_up(self._engine, query_only=True)
+        set_up(self._loops, busy_timeout=0, query_only=True)
+        set_up(self._bare, busy_timeout=0, transactions=False, query_only=True)
+        for engine in self.engines:
+            guard.watch(engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="gql_app-read")
 
     async def reach(self) -> None:
@@ -104,8 +112,13 @@ def _open(path: str) -> None:
         connection.execute("SELECT count(*) FROM sqlite_master")
 
 
-def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT, transactions: bool = True) -> None:
-    """Have every connection of this engine work as we need it; without ``transactions`` each statement is alone."""
+def set_up(
+    engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT, transactions: bool = True, query_only: bool = False
+) -> None:
+    """Have every connection of this engine work as we need it.
+
+    Without ``transactions`` each statement is alone; with ``query_only`` SQLite refuses to write.
+    """
 
     def connected(connection: Any, record: object) -> None:
         cursor = connection.cursor()
@@ -115,6 +128,7 @@ def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT, transactions: bo
             "wal_autocheckpoint=4000",  # pages; a commit that has to move fewer of them costs twice the others
             "synchronous=NORMAL",  # in WAL mode a crash of the process loses nothing, a power cut the last commits
             "foreign_keys=ON",
+            f"query_only={int(query_only)}",  # the last: WAL mode is written into the file
         ):
             cursor.execute("PRAGMA " + pragma)
         cursor.close()
@@ -126,5 +140,6 @@ def set_up(engine: Engine, *, busy_timeout: int = BUSY_TIMEOUT, transactions: bo
 
 def _begin(connection: Connection) -> None:
     # A write transaction takes the lock at its start: a lock taken half-way fails when another got in between.
-    write = connection.get_execution_options().get("gql_app_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    access = connection.get_execution_options().get("gql_app_access")
+    writes = access in (WRITER["gql_app_access"], MIGRATION["gql_app_access"])
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN", execution_options=ANNOUNCED)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
 from gql_app.changes.models import ChangeKind
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import Outgoing
@@ -86,6 +86,7 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
     unclear |= _unclear_since(session, [r.id for r in rows if r.state is DeliveryState.UNKNOWN])
     connection.execute(
         update(_deliveries)
+        .execution_options(**ANNOUNCED)
         .where(_deliveries.c.id.in_([r.id for r in rows]))
         .values(
             lease=lease,
@@ -172,7 +173,11 @@ def renew(session: Session, claims: Sequence[Claim], now: datetime) -> int:
         _deliveries.c.id.in_([claim.id for claim in claims]),
         _deliveries.c.lease.in_({claim.lease for claim in claims}),
     )
-    return session.connection().execute(update(_deliveries).where(*still_held).values(due_at=now + LEASE)).rowcount
+    return (
+        session.connection()
+        .execute(update(_deliveries).execution_options(**ANNOUNCED).where(*still_held).values(due_at=now + LEASE))
+        .rowcount
+    )
 
 
 def finish(session: Session, results: Sequence[Result]) -> int:
@@ -192,6 +197,7 @@ def finish(session: Session, results: Sequence[Result]) -> int:
     )
     connection.execute(
         update(_deliveries)
+        .execution_options(**ANNOUNCED)
         .where(_deliveries.c.id == bindparam("delivery"))
         .values(
             {name: bindparam(name) for name in ("state", "due_at", "updated_at", "failure_count")}
@@ -279,5 +285,5 @@ def prune(session: Session, before: datetime, limit: int = 5_000) -> int:
     ids = list(connection.execute(old).scalars())
     if ids:
         connection.execute(delete(_attempts).where(_attempts.c.delivery_id.in_(ids)))
-        connection.execute(delete(_deliveries).where(_deliveries.c.id.in_(ids)))
+        connection.execute(delete(_deliveries).execution_options(**ANNOUNCED).where(_deliveries.c.id.in_(ids)))
     return len(ids)

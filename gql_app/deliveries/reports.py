@@ -14,7 +14,7 @@ from twilio.request_validator import RequestValidator
 
 from gql_app.changes.capture import Entry, record
 from gql_app.changes.models import ChangeKind
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import AttemptOutcome, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.settings import Settings
 
@@ -47,6 +47,7 @@ def report(session: Session, attempt_id: UUID | None, sid: str, status: str, err
         return False
     session.connection().execute(
         update(Delivery)
+        .execution_options(**ANNOUNCED)  # recorded below
         .where(Delivery.id == delivery.id)
         # A worker that is still waiting for its answer loses its lease: we know more than it will.
         .values(

@@ -18,9 +18,12 @@ from sqlalchemy import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from gql_app.changes.capture import Entry, add_recorder
+from gql_app.changes.codec import Frozen
 from gql_app.changes.models import ChangeKind
 from gql_app.changes.net import NetChange
+from gql_app.changes.subjects import Subjects
 from gql_app.changes.tracking import Tracked, tracked_attributes
+from gql_app.db import ANNOUNCED
 from gql_app.deliveries.messages import Owed
 from gql_app.deliveries.models import Delivery, DeliveryState
 
@@ -55,8 +58,8 @@ class Registration:
     def name(self) -> str:
         return f"{self.rule.__module__}.{self.rule.__qualname__}".removeprefix("gql_app.")
 
-    def applies_to(self, subject: Tracked) -> bool:
-        return isinstance(subject, self.model) if self.propagate else type(subject) is self.model
+    def applies_to(self, model: type[Tracked]) -> bool:
+        return issubclass(model, self.model) if self.propagate else model is self.model
 
 
 registrations: list[Registration] = []
@@ -94,19 +97,35 @@ def _register(
     return register
 
 
-def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, Tracked, Owed]]:
+def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, UUID, Owed]]:
+    """What the rules yield, by which rule, and for which entity."""
+    met = [(change, rule) for change in _about(changes) for rule in registrations if _concerns(rule, change)]
+    subjects = Subjects(session, (change.entity for change, _ in met))
+    for change, registration in met:
+        old, new = (None, None) if registration.attribute is None else (_value(change.old), _value(change.new))
+        subject = subjects.of(change.entity)
+        for owed in registration.rule(Change(subject, old, new, session)):
+            yield registration.name, change.entity.public_id, owed
+
+
+def _about(changes: Sequence[NetChange]) -> Iterator[NetChange]:
+    """The changes, and of a new entity one for all of its values."""
     created = set()
     for change in changes:
-        first = change.kind is not ChangeKind.CREATED or id(change.subject) not in created
-        if change.kind is ChangeKind.CREATED:
-            created.add(id(change.subject))
-        for registration in registrations:
-            wanted = change.attribute == registration.attribute if registration.attribute else first
-            if wanted and change.kind is registration.kind and registration.applies_to(change.subject):
-                whole = registration.attribute is None
-                old, new = (None, None) if whole else (change.old, change.new)
-                for owed in registration.rule(Change(change.subject, old, new, session)):
-                    yield registration.name, change.subject, owed
+        if change.kind is not ChangeKind.CREATED:
+            yield change
+        elif id(change.entity) not in created:
+            created.add(id(change.entity))
+            yield change
+
+
+def _concerns(rule: Registration, change: NetChange) -> bool:
+    wanted = rule.attribute is None or rule.attribute == change.attribute
+    return wanted and rule.kind is change.kind and rule.applies_to(change.entity.model)
+
+
+def _value(frozen: Frozen | None) -> Any:
+    return None if frozen is None else frozen.value
 
 
 def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange]) -> list[Entry]:
@@ -125,7 +144,7 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
             "html": owed.html,
             "rule": rule,
             "change_set": change_set,
-            "cause_id": cause.public_id,
+            "cause_id": cause,
             "due_at": now,
             "attempt_count": 0,
             "failure_count": 0,
@@ -136,7 +155,7 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
         if owed.recipient
     ]
     if rows:
-        session.connection().execute(insert(Delivery.__table__), rows)  # type: ignore[arg-type]
+        session.connection().execute(insert(Delivery.__table__), rows, execution_options=ANNOUNCED)  # type: ignore[arg-type]
     return [
         Entry(
             ChangeKind.CREATED,

@@ -48,7 +48,7 @@ class Comment(Tracked, Timestamped, Base):
     __table_args__ = (Index(None, "project_id", "created_at", "id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    project_id: Mapped[int] = mapped_column(BigId, ForeignKey("projects.id", ondelete="CASCADE"))
+    project_id: Mapped[int] = mapped_column(BigId, ForeignKey("projects.id"))
     project_owner_id: Mapped[int] = mapped_column(BigId)
     author_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"))
     # The log tells by it which project a comment is on.

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
 from gql_app.accounts.models import PremiumUser, User
-from gql_app.changes.bulk import UntrackedWrite
-from gql_app.db import Database
+from gql_app.db import Database, UntrackedWrite
 from gql_app.deliveries.models import Delivery
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile

@@ -13,7 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from gql_app.accounts.models import PremiumUser, User
 from gql_app.changes.capture import act_as
 from gql_app.changes.sequencer import move
-from gql_app.changes.tracking import encode, tracked_attributes
+from gql_app.changes.tracking import tracked_attributes
 from gql_app.db import Database, WriteSession
 from gql_app.deliveries.models import Delivery
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
@@ -439,17 +439,6 @@ async def test_a_cancelled_caller_does_not_leave_a_commit_in_doubt(db: Database,
         await task
     assert len(await rows_of(db, FuelRequest)) == 1
     assert len([e for e in await logged(db, "FuelRequest") if e.attribute == "status"]) == 1
-
-
-def test_values_are_written_the_same_way_everywhere() -> None:
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert [encode(v) for v in (None, PENDING, True, moment, 5)] == [
-        None,
-        "PENDING",
-        "true",
-        "2026-01-02T03:04:05+00:00",
-        "5",
-    ]
 
 
 def test_write_sessions_refuse_the_old_bulk_methods() -> None:

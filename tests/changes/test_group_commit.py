@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
 from gql_app.changes.models import ChangeRecord
-from gql_app.db import Database, WriteSession
+from gql_app.db import ANNOUNCED, Database, WriteSession
 from gql_app.db.group_commit import MOST
 from gql_app.projects.models import Project
 from tests.things import new_user
@@ -184,7 +184,7 @@ async def test_one_who_rolls_back_the_transaction_of_all_is_alone_with_it(db: Da
 
     def spoil(session: Session) -> None:
         add(session)
-        session.execute(text("ROLLBACK"))
+        session.execute(text("ROLLBACK"), execution_options=ANNOUNCED)
         raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
 
     found = await together(db, add, spoil, add)
@@ -201,7 +201,7 @@ async def test_one_who_goes_on_after_the_transaction_was_lost_is_stopped(db: Dat
     def go_on(session: Session) -> None:
         add(session)
         if next(runs) in (0, 2):
-            session.execute(text("ROLLBACK"))
+            session.execute(text("ROLLBACK"), execution_options=ANNOUNCED)
         add(session)
 
     assert [type(each) for each in await together(db, add, go_on, add)] == [str, type(None), str]

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 from gql_app.reconcile import reconcile
 from tests.client import PATIENCE
@@ -151,7 +151,12 @@ async def test_the_other_finishes_what_a_killed_worker_held(workers: Workers) ->
     ids = [delivery_id for delivery_id, _ in held]
     accepted = len(workers.twilio.messages)
     # This stands for waiting until the leases end; those of the other worker go on.
-    due = update(_deliveries).where(_deliveries.c.id.in_(ids)).values(due_at=datetime.now(UTC))
+    due = (
+        update(_deliveries)
+        .execution_options(**ANNOUNCED)
+        .where(_deliveries.c.id.in_(ids))
+        .values(due_at=datetime.now(UTC))
+    )
     await workers.db.write(lambda session: session.connection().execute(due))
     await all_sent(workers.db)
     print(f"killed after {accepted} SMS with {len(held)} messages in its hands; {len(workers.smtp.mails)} mails in all")

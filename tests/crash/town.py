@@ -20,7 +20,7 @@ from sqlalchemy import func, select, text, update
 from gql_app.accounts import service
 from gql_app.accounts.service import NewUser
 from gql_app.changes.models import ChangeOutbox, ChangeRecord
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Delivery, DeliveryState
 from gql_app.viewer import Role
 from tests.client import PATIENCE, Client
@@ -104,7 +104,7 @@ async def end_waiting(db: Database, *, leases: bool = False) -> None:
     waiting = (_deliveries.c.state == DeliveryState.UNKNOWN) & _deliveries.c.lease.is_(None)
     if leases:
         waiting |= _deliveries.c.lease.is_not(None)
-    due = update(_deliveries).where(waiting).values(due_at=datetime.now(UTC))
+    due = update(_deliveries).execution_options(**ANNOUNCED).where(waiting).values(due_at=datetime.now(UTC))
     await db.write(lambda session: session.connection().execute(due))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
-from gql_app.db import Database, WriteSession
+from gql_app.db import ANNOUNCED, Database, WriteSession
 from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.senders import Outgoing
 
@@ -132,7 +132,7 @@ class Room:
             where.append(_deliveries.c.id.in_(delivery_ids))
         if not even_if_leased:
             where.append(_deliveries.c.lease.is_(None))
-        statement = update(_deliveries).where(*where).values(due_at=datetime.now(UTC))
+        statement = update(_deliveries).execution_options(**ANNOUNCED).where(*where).values(due_at=datetime.now(UTC))
         await self.db.write(lambda session: session.connection().execute(statement).rowcount)
 
     async def states_in_log(self, delivery_id: int) -> list[tuple[str | None, str | None]]:

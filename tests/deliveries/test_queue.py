@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
 from gql_app.deliveries.queue import LEASE, Claim, Result
@@ -205,7 +205,8 @@ def finished_rows(session: Session, count: int) -> None:
         "updated_at": moment,
     }
     table: Any = Delivery.__table__
-    session.connection().execute(insert(table), [{**row, "public_id": uuid4()} for _ in range(count)])
+    rows = [{**row, "public_id": uuid4()} for _ in range(count)]
+    session.connection().execute(insert(table), rows, execution_options=ANNOUNCED)
 
 
 async def statements_of(db: Database, work: Any, *args: Any) -> list[tuple[str, Any]]:
@@ -475,7 +476,12 @@ async def test_what_is_queued_again_while_it_is_pruned_stays(postgres_url: str) 
     db = Database(postgres_url)
     with Room(db).listening() as room:
         delivery_id = await room.owe(state=SENT, due_at=None)
-        again = update(Delivery).where(Delivery.id == delivery_id).values(state=PENDING, due_at=now())
+        again = (
+            update(Delivery)
+            .execution_options(**ANNOUNCED)
+            .where(Delivery.id == delivery_id)
+            .values(state=PENDING, due_at=now())
+        )
         async with db.engine.begin() as other:
             await other.execute(again)
             async with asyncio.timeout(20):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Update, update
 from sqlalchemy.orm import Session
 
-from gql_app.db import Database
+from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Delivery
 from tests.crash.town import end_waiting
 from tests.torture.plan import Plan
@@ -60,7 +60,9 @@ async def hasten(db: Database, hurry: asyncio.Event) -> None:
         if hurry.is_set():
             now = datetime.now(UTC)
             waiting = (_deliveries.c.lease.is_(None), _deliveries.c.due_at > now)
-            await db.write(_execute, update(_deliveries).where(*waiting).values(due_at=now))
+            await db.write(
+                _execute, update(_deliveries).execution_options(**ANNOUNCED).where(*waiting).values(due_at=now)
+            )
         await asyncio.sleep(1)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import websockets
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from gql_app.accounts import service
 from gql_app.accounts.models import User
 from gql_app.accounts.service import NewUser
+from gql_app.db import ANNOUNCED
 from gql_app.fuel_requests.models import FuelRequest
 from gql_app.transport import sharing
 from gql_app.transport.frames import FrameProtocol, header
@@ -147,6 +148,9 @@ async def test_long_answers_are_not_gathered_beyond_what_may_wait_at_a_socket(
     assert written == [2, 2, 1]
 
 
+UNSAID = text("UPDATE fuel_requests SET note = 'after'").execution_options(**ANNOUNCED)
+
+
 async def test_an_answer_that_is_kept_for_others_is_not_kept_for_long(
     server: Running, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +162,7 @@ async def test_an_answer_that_is_kept_for_others_is_not_kept_for_long(
     for clock in (0.0, RECENT_SECONDS):  # noqa: B007  (the clock is read elsewhere)
         async with many([people.grace], RESUMED, after="0") as (resumed,):
             seen.append((await resumed.next())["fuelRequest"]["note"])
-        await server.app.db.write(lambda s: s.connection().exec_driver_sql("UPDATE fuel_requests SET note = 'after'"))
+        await server.app.db.write(lambda s: s.connection().execute(UNSAID))
     assert seen == ["before", "after"]
 
 

@@ -1,0 +1,176 @@
+"""What the unit of work changes: noted at the moment at which the ORM executes the statement of each object.
+
+Mapper events tell of each object that a flush writes, also of orphans and cascades that the flush itself finds. Before
+the statement it is settled what the log will need; after it the values that were sent are frozen.
+"""
+
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ClauseElement, Connection, event, select
+from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction, object_session
+from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.base import NO_VALUE
+
+from gql_app.changes.capture import pending
+from gql_app.changes.codec import NULL
+from gql_app.changes.net import Entity, Pair
+from gql_app.changes.tracking import Tracked, attributes_of, codecs_of
+from gql_app.db import WriteSession
+
+_TAKEN_OVER = "gql_app_taken_over"
+
+
+def _session_of(target: Tracked) -> Session:
+    session = object_session(target)
+    if not isinstance(session, WriteSession):
+        raise TypeError(
+            f"{type(target).__name__} is tracked: change it in a unit of work of Database.write, "
+            "or else the change would be missing in the change log"
+        )
+    return session
+
+
+def _before_insert(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
+    session = _session_of(target)
+    state = instance_state(target)
+    if state.dict.get("public_id") is None:
+        target.public_id = uuid4()  # not by the default: that is not asked where a row is taken over
+    _refuse_expressions(target, state)
+    key = mapper.identity_key_from_instance(target)
+    if None not in key[1] and key in session.identity_map:
+        _take_over(session, mapper, target, session.identity_map[key])
+
+
+def _take_over(session: Session, mapper: Mapper[Any], target: Tracked, former: Any) -> None:
+    """A new object with the key of one that this flush deletes: the ORM updates the row instead.
+
+    Must hold: nothing of the former one stays in the row. What the new object does not set gets its default.
+    """
+    loaded = instance_state(target).dict
+    for name, column in mapper.columns.items():
+        if name in mapper.column_attrs and name not in loaded and column is not mapper.version_id_col:
+            default: Any = getattr(column, "default", None)
+            if getattr(column, "primary_key", False) or not hasattr(column, "table"):
+                continue
+            if default is None or not hasattr(default, "arg"):
+                setattr(target, name, None)
+            else:
+                setattr(target, name, default.arg(None) if default.is_callable else default.arg)
+    session.info.setdefault(_TAKEN_OVER, {})[instance_state(target)] = _entity(former, deleted=True)
+
+
+def _after_insert(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
+    session = _session_of(target)
+    session.info.pop(_TAKEN_OVER, None)
+    _note_created(session, connection, target)
+
+
+def _note_created(session: Session, connection: Connection, target: Tracked) -> None:
+    loaded = instance_state(target).dict
+    codecs = codecs_of(type(target), connection.dialect)
+    values: dict[str, Pair] = {}
+    for name, codec in codecs.items():
+        if loaded.get(name) is not None:
+            values[name] = (NULL, codec.freeze(loaded[name]))
+    pending(session).add(_entity(target, created=True, values=values))
+
+
+def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
+    _session_of(target)
+    state = instance_state(target)
+    _refuse_expressions(target, state)
+    before = state.committed_state
+    if not before:
+        return
+    if before.get("public_id", target.public_id) != target.public_id:
+        raise TypeError(f"{type(target).__name__}.public_id never changes: the log knows the entity by it")
+    unknown = [name for name in attributes_of(type(target)) if name in before and before[name] is NO_VALUE]
+    if unknown:
+        _look_up_replaced(mapper, connection, state, unknown)
+
+
+def _look_up_replaced(mapper: Mapper[Any], connection: Connection, state: InstanceState[Any], names: list[str]) -> None:
+    """The old values of what was changed in place, or flagged as changed: only the row still has them.
+
+    Put where the ORM keeps old values, so that an attribute that did not change is not written either.
+    """
+    key: Any = state.key
+    table = mapper.selectable
+    columns = [mapper.columns[name].label(name) for name in names]
+    where = [column == value for column, value in zip(mapper.primary_key, key[1], strict=True)]
+    row = connection.execute(select(*columns).select_from(table).where(*where)).one_or_none()
+    if row is not None:  # else the version will not be found either, and the unit of work is run again
+        state.committed_state.update(row._mapping)
+
+
+def _after_update(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
+    session = _session_of(target)
+    state = instance_state(target)
+    if state.key is None:  # it has taken over a row
+        former = session.info[_TAKEN_OVER].pop(state)
+        pending(session).add(former)
+        _note_created(session, connection, target)
+    elif state.committed_state:
+        _note_replaced(session, connection, state, attributes_of(type(target)))
+
+
+def _note_replaced(session: Session, connection: Connection, state: InstanceState[Any], names: Any) -> None:
+    before, loaded = state.committed_state, state.dict
+    target: Any = state.obj()
+    codecs = codecs_of(type(target), connection.dialect)
+    values: dict[str, Pair] = {}
+    for name in names:
+        if name in before:
+            old = before[name]
+            frozen = NULL if old is NO_VALUE else codecs[name].freeze(old)
+            values[name] = (frozen, codecs[name].freeze(loaded.get(name)))
+    if values:
+        pending(session).add(_entity(target, values=values))
+
+
+def _before_delete(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
+    # Before: afterwards nothing that is missing could be loaded any more. If the statement fails, the flush does.
+    pending(_session_of(target)).add(_entity(target, deleted=True))
+
+
+def _entity(target: Tracked, *, created: bool = False, deleted: bool = False, values: Any = None) -> Entity:
+    owner = type(target).__owner__
+    public_id, owner_id = target.public_id, getattr(target, owner) if owner else None
+    if deleted:  # what the row held, whatever was assigned since
+        before = instance_state(target).committed_state
+        public_id = before.get("public_id", public_id)
+        if owner and before.get(owner, NO_VALUE) is not NO_VALUE:
+            owner_id = before[owner]
+    return Entity(type(target), public_id, owner_id, target, created, deleted, values or {})
+
+
+def _refuse_expressions(target: Tracked, state: InstanceState[Any]) -> None:
+    """What an SQL expression will have replaced is not known here, and after the statement it is too late."""
+    loaded = state.dict
+    for name in attributes_of(type(target)):
+        value = loaded.get(name)
+        if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
+            raise TypeError(f"{type(target).__name__}.{name} is tracked: assign a value, not an SQL expression")
+
+
+for _name, _listener in (
+    ("before_insert", _before_insert),
+    ("after_insert", _after_insert),
+    ("before_update", _before_update),
+    ("after_update", _after_update),
+    ("before_delete", _before_delete),
+):
+    event.listen(Tracked, _name, _listener, propagate=True)
+
+
+@event.listens_for(WriteSession, "after_flush", propagate=True)
+def _note_post_updates(session: Session, flush_context: UOWTransaction) -> None:
+    """relationship(post_update=True) writes its column in a statement of its own, of which no mapper event tells."""
+    for mapper, (states, columns) in flush_context.post_update_states.items():
+        names = {mapper.get_property_by_column(column).key for column in columns}
+        for state in states:
+            target, gone = state.obj(), flush_context.states[state][0] if state in flush_context.states else False
+            if isinstance(target, Tracked) and not gone:
+                wanted = names & attributes_of(type(target)).keys()
+                _note_replaced(session, session.connection(), state, wanted)

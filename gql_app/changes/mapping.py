@@ -1,0 +1,126 @@
+"""What is refused when a tracked model is mapped, and what to do instead.
+
+Must hold: whatever could change a tracked attribute behind the unit of work, or could not be written into the log, is
+refused here by name. So a model that can be mapped is recorded completely.
+"""
+
+import weakref
+from typing import Any, NoReturn
+
+from sqlalchemy import Column, Computed, Identity, event
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.orm import Mapper
+
+from gql_app.changes.codec import Codec
+from gql_app.changes.tracking import Attribute, Tracked, attributes_of, readable_by, table_of
+from gql_app.db import guard
+
+LONGEST_NAME = 64
+"""Characters of an entity type and of an attribute, as wide as the log's columns."""
+
+_entities: "weakref.WeakValueDictionary[str, type[Tracked]]" = weakref.WeakValueDictionary()
+
+
+class Untrackable(TypeError):
+    """A model is mapped in a way that the change log could not follow."""
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise Untrackable(f"{what}: {instead}")
+
+
+def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
+    """As soon as the class is mapped: all that can be told without the other classes."""
+    _check_entity(mapper, model)
+    if mapper.concrete:
+        _refuse(
+            f"{model.__name__} is mapped by concrete inheritance, so its rows are not those of its base",
+            "use joined or single-table inheritance, or a model of its own",
+        )
+    if mapper.version_id_col is None:
+        _refuse(
+            f"{model.__name__} has no version, by which two changes of one row notice each other",
+            "do not override __mapper_args__['version_id_col']",
+        )
+    for attribute in attributes_of(model).values():
+        _check_column(model, attribute)
+    for column in table_of(model).c:
+        _check_foreign_keys(mapper, model, column)
+    if model.__owner__ is not None and not isinstance(mapper.columns.get(model.__owner__), Column):
+        _refuse(f"{model.__name__}.__owner__ names {model.__owner__!r}", "name a column attribute of the model")
+    guard.protect(mapper)
+    readable_by.cache_clear()
+
+
+def _check_entity(mapper: Mapper[Any], model: type[Tracked]) -> None:
+    name = getattr(model, "__entity__", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        _refuse(f"{model.__name__} has no __entity__", f"add __entity__ = {model.__name__!r}, a name for its kind")
+    if len(name) > LONGEST_NAME:
+        _refuse(f"{model.__name__}.__entity__ is too long", f"use at most {LONGEST_NAME} characters")
+    root = mapper.base_mapper.class_
+    known = _entities.setdefault(name, root)
+    if known is not root and known.__entity__ == name:
+        _refuse(f"{root.__name__} and {known.__name__} both call themselves {name}", "give each its own __entity__")
+
+
+def _check_column(model: type[Tracked], attribute: Attribute) -> None:
+    column, where = attribute.column, f"{model.__name__}.{attribute.name}"
+    if len(attribute.name) > LONGEST_NAME:
+        _refuse(f"the name of {where} is too long for the log", f"use at most {LONGEST_NAME} characters")
+    if column.onupdate is not None:
+        _refuse(f"{where} is tracked and has onupdate=, which changes it unseen", "assign it in the unit of work")
+    if isinstance(column.computed, Computed) or isinstance(column.identity, Identity):
+        _refuse(f"{where} is tracked and computed by the database", "compute it in Python, or do not track it")
+    if column.server_onupdate is not None:
+        _refuse(f"{where} is tracked and changed by the database (server_onupdate=)", "assign it in the unit of work")
+    default: Any = column.default
+    if default is not None and (default.is_clause_element or default.is_sequence):
+        _refuse(f"{where} is tracked and its default is an SQL expression", "use a value or a function as default=")
+    if column.server_default is not None and default is None and not column.primary_key:
+        _refuse(f"{where} is tracked and its default is the database's (server_default=)", "add a default= of Python's")
+
+
+def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Column[Any]) -> None:
+    where = f"{table_of(model).name}.{column.name}"
+    if column.primary_key and mapper.inherits is not None and mapper.local_table is not mapper.inherits.local_table:
+        return  # the other half of the same entity
+    for key in column.foreign_keys:
+        if key.ondelete and key.ondelete.upper() == "CASCADE":
+            _refuse(
+                f"{where} has ON DELETE CASCADE: the database would delete rows of {model.__name__} unseen",
+                'leave it out, and delete them in the unit of work (relationship(cascade="all, delete-orphan"))',
+            )
+        changes = [
+            each for each in (key.ondelete, key.onupdate) if each and each.upper().startswith(("SET", "CASCADE"))
+        ]
+        followed = mapper._columntoproperty[column].key if column in mapper._columntoproperty else None
+        if changes and followed is not None and (followed in attributes_of(model) or followed == model.__owner__):
+            _refuse(
+                f"{where} is changed by the database (ON DELETE or ON UPDATE {changes[0]}) and followed by the log",
+                "leave it out, and change it in the unit of work",
+            )
+
+
+def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
+    """When all classes are mapped: what the others decide."""
+    for attribute in attributes_of(model).values():
+        where = f"{model.__name__}.{attribute.name}"
+        try:
+            Codec(attribute.column.type, DefaultDialect())
+        except TypeError as error:
+            raise Untrackable(f"{where} cannot be tracked: {error}") from None
+        if not mapper.column_attrs[attribute.name].active_history:
+            _refuse(f"{where} is tracked without active_history", "declare it with tracked(…)")
+    for relationship in mapper.relationships:
+        secondary: Any = relationship.secondary
+        if secondary is not None and not relationship.viewonly:
+            _refuse(
+                f"{model.__name__}.{relationship.key} writes the table {secondary.name} by itself, "
+                "which the log does not follow",
+                "map that table as a tracked model of its own, and make this relationship viewonly=True",
+            )
+
+
+event.listen(Tracked, "after_mapper_constructed", _constructed, propagate=True)
+event.listen(Tracked, "mapper_configured", _configured, propagate=True)

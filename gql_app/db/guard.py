@@ -1,0 +1,116 @@
+"""The guard at the driver's cursor: nobody writes a protected table without having said so.
+
+Must hold: a statement that may write a protected table runs only if whoever records its changes has announced it. So
+it stands behind everything that makes statements: the ORM, Core, texts, bare connections, other mappings of a table.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.elements import ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause
+
+from gql_app.db.statements import NOTHING, UNREADABLE, Writes, writes
+
+ANNOUNCED: Final[Mapping[str, Any]] = {"gql_app_announced": True}
+"""Execution options of a statement whose changes are recorded by whoever executes it."""
+WRITER: Final[Mapping[str, Any]] = {"gql_app_access": "write"}
+"""Execution options of the connections of units of work that write."""
+READER: Final[Mapping[str, Any]] = {"gql_app_access": "read"}
+"""… of those that only read."""
+MIGRATION: Final[Mapping[str, Any]] = {"gql_app_access": "migration"}
+"""… of migrations, which nothing records."""
+
+_MOST_TEXTS = 2_000
+_LONGEST_TEXT = 10_000
+"""Characters; longer texts, which nobody repeats, are read each time."""
+_SAVEPOINTS = (SavepointClause, RollbackToSavepointClause, ReleaseSavepointClause)
+
+
+class UntrackedWrite(TypeError):
+    """A statement would change a tracked model without a trace in the change log."""
+
+
+class ReadOnly(TypeError):
+    """A unit of work that was opened to read would change something."""
+
+
+class Guard:
+    """Knows the protected tables, and the statements that the ORM's own unit of work makes for them."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, str] = {}
+        self._mappers: list[Mapper[Any]] = []
+        self._caches: dict[int, tuple[object, bool]] = {}
+        self._read: dict[str, Writes] = {}
+
+    def protect(self, mapper: Mapper[Any]) -> None:
+        """Refuse what writes the tables of this class, but for the flushes of write sessions."""
+        for table in mapper.tables:
+            self._tables.setdefault(table.name.lower(), mapper.class_.__name__)
+        self._mappers.append(mapper.base_mapper)
+
+    def watch(self, engine: Engine) -> None:
+        """Look at every statement of this engine."""
+        event.listen(engine, "before_cursor_execute", self._look)
+
+    def _look(
+        self, connection: Connection, cursor: object, text: str, parameters: object, context: Any, many: bool
+    ) -> None:
+        found = self._read.get(text)
+        if found is NOTHING:
+            return
+        options = context.execution_options
+        if "gql_app_announced" in options:
+            return
+        access = options.get("gql_app_access")
+        if access == "write" and "compiled_cache" in options and self._is_flush(options["compiled_cache"]):
+            return
+        if found is None:
+            found = self._learn(text)
+        if found is not NOTHING and access != "migration":
+            self._judge(found, access, context)
+
+    def _is_flush(self, cache: object) -> bool:
+        """Whether this is a mapper's own cache of compiled statements, which nothing but its flushes uses."""
+        known = self._caches.get(id(cache))
+        if known is None:  # mappers make another one when they are configured anew
+            ours = any(cache is mapper._compiled_cache for mapper in self._mappers)
+            known = self._caches[id(cache)] = (cache, ours)  # held, or its id would be given out again
+        return known[1]
+
+    def _learn(self, text: str) -> Writes:
+        found = writes(text)
+        if len(text) <= _LONGEST_TEXT:
+            if len(self._read) >= _MOST_TEXTS:
+                for old in list(self._read)[: _MOST_TEXTS // 4]:
+                    self._read.pop(old, None)
+            self._read[text] = found
+        return found
+
+    def _judge(self, found: Writes, access: str | None, context: Any) -> None:
+        if found.transaction and access is not None:
+            if not isinstance(getattr(context.compiled, "statement", None), _SAVEPOINTS):
+                raise TypeError(
+                    "this statement would begin or end a transaction behind the session's back: use "
+                    "session.begin_nested(), or raise an exception to roll everything back"
+                )
+            return
+        if access == "read" and (found.tables or found.schema):
+            raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
+        for table in sorted(found.tables):
+            if table == UNREADABLE:
+                raise UntrackedWrite(
+                    "it cannot be told which table this statement writes; use a plain name, as it might be one whose "
+                    "changes belong into the change log"
+                )
+            if (model := self._tables.get(table)) is not None:
+                raise UntrackedWrite(
+                    f"this statement writes {table}, and its changes would be missing in the change log: use the unit "
+                    f"of work, or update({model}) or delete({model})"
+                )
+
+
+guard: Final = Guard()
+"""The one of this process: every `Database` has it look at its engines."""

@@ -1,0 +1,162 @@
+"""Which tables a statement may write, read off its text.
+
+Tokens suffice. The question is not what a statement means but whether it may write one of a few known tables, and
+every form of every dialect says so by a verb and a name behind it, at whatever depth. A parser of the whole language
+has to refuse what it does not know, or to let it pass; here a form that is not known is at worst refused.
+
+What a text does not show: functions and triggers of the database that write by themselves, and views.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_TOKEN = re.compile(
+    r"""
+      (?P<skip>    \s+ | --[^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<body>    \$(?P<tag>[^\W\d]\w*|)\$ (?P<inside>.*?) (?:\$(?P=tag)\$|\Z) )
+    | (?P<escaped> [eE]' (?:[^'\\]|\\.|'')* (?:'|\Z) )
+    | (?P<text>    (?:[uUnNxXbB]&?)?' (?:[^']|'')* (?:'|\Z) )
+    | (?P<coded>   [uU]&" (?:[^"]|"")* (?:"|\Z) )
+    | (?P<quoted>  "(?:[^"]|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) | \[[^\]\[\d,:]+\] )
+    | (?P<word>    [^\W\d][\w$]* )
+    | (?P<other>   . )
+    """,
+    re.X | re.S,
+)
+_VERB = re.compile(
+    r"\b(?:insert|update|delete|merge|replace|truncate|copy|drop|alter|do|execute|begin|start|commit|end|rollback|abort"
+    r"|savepoint|release|prepare|create)\b",
+    re.I,
+)
+"""A text without any of these writes nothing: most texts are reads, and done with here."""
+
+_TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
+_SCHEMA = {"CREATE", "DROP", "ALTER"}
+_NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
+"""What follows UPDATE where it is no statement: ON CONFLICT DO UPDATE SET, FOR UPDATE OF, AFTER UPDATE ON, …"""
+UNREADABLE = "?"
+"""Stands for a table whose name cannot be told from the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What a statement may do: the names of the tables it writes (in lower case, without their schema), whether it
+    begins or ends a transaction or savepoint, and whether it changes the schema."""
+
+    tables: frozenset[str] = frozenset()
+    transaction: bool = False
+    schema: bool = False
+
+
+NOTHING = Writes()
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+
+    @property
+    def word(self) -> str:
+        """In capitals; empty for whatever is no bare word."""
+        return self.text.upper() if self.kind == "word" else ""
+
+
+_END = _Token("end", "")
+
+
+def writes(statement: str) -> Writes:
+    """Read a statement; `NOTHING` if it only reads."""
+    if not _VERB.search(statement):
+        return NOTHING
+    found = _read(statement)
+    return found if found != NOTHING else NOTHING
+
+
+def _read(statement: str) -> Writes:
+    tokens: list[_Token] = []
+    inner: list[str] = []
+    texts: list[str] = []
+    for match in _TOKEN.finditer(statement):
+        kind = match.lastgroup or ""
+        if kind == "body":
+            inner.append(match["inside"])
+        elif kind in ("escaped", "text"):
+            texts.append(match.group())
+        elif kind != "skip":
+            tokens.append(_Token(kind, match.group()))
+    first = tokens[0].word if tokens else ""
+    tables = set(_tables(tokens))
+    if first in ("DO", "CREATE", "PREPARE"):  # a program, whose statements may stand in quotes
+        inner += [text.strip("'eE").replace("''", "'") for text in texts]
+    for each in inner:
+        tables |= _read(each).tables
+    prepared = first == "PREPARE" and len(tokens) > 1 and tokens[1].word == "TRANSACTION"
+    return Writes(frozenset(tables), first in _TRANSACTION or prepared, first in _SCHEMA)
+
+
+def _tables(tokens: Sequence[_Token]) -> Iterator[str]:
+    for index, token in enumerate(tokens):
+        match token.word:
+            case "INSERT" | "REPLACE" | "MERGE":
+                rest = _after(tokens, index + 1, {"OR": 1})
+                if tokens[rest : rest + 1] and tokens[rest].word == "INTO":
+                    yield from _names(tokens, rest + 1)
+            case "UPDATE" if _is_update(tokens, index):
+                yield from _names(tokens, _after(tokens, index + 1, {"OR": 1}))
+            case "DELETE" if _at(tokens, index + 1).word == "FROM":
+                yield from _names(tokens, index + 2)
+            case "TRUNCATE" if _at(tokens, index + 1).text != "(":
+                yield from _names(tokens, index + 1, several=True)
+            case "COPY" if any(each.word == "FROM" for each in tokens[index:]):
+                yield from _names(tokens, index + 1)
+            case "DROP" | "ALTER" if _at(tokens, index + 1).word == "TABLE":
+                yield from _names(tokens, index + 1, several=True)
+
+
+def _is_update(tokens: Sequence[_Token], index: int) -> bool:
+    before, after = _at(tokens, index - 1), _at(tokens, index + 1)
+    if before.word in ("FOR", "KEY", "ON") or after.word in _NO_TABLE:
+        return False
+    return after.kind in ("word", "quoted", "coded") or after.text == "("
+
+
+def _at(tokens: Sequence[_Token], index: int) -> _Token:
+    return tokens[index] if 0 <= index < len(tokens) else _END
+
+
+def _after(tokens: Sequence[_Token], index: int, words: dict[str, int]) -> int:
+    """Behind an optional word and so many that belong to it: INSERT OR IGNORE."""
+    while (more := words.get(_at(tokens, index).word)) is not None:
+        index += 1 + more
+    return index
+
+
+def _names(tokens: Sequence[_Token], index: int, *, several: bool = False) -> Iterator[str]:
+    """The table's name that stands here, or all of a list."""
+    while True:
+        while _at(tokens, index).word in ("TABLE", "IF", "EXISTS", "ONLY") or _at(tokens, index).text in ("(", "*"):
+            index += 1
+        name = _name(_at(tokens, index))
+        while _at(tokens, index + 1).text == ".":
+            index += 2
+            name = _name(_at(tokens, index))
+        yield name
+        while _at(tokens, index + 1).text in (")", "*"):
+            index += 1
+        if not several or _at(tokens, index + 1).text != ",":
+            return
+        index += 2
+
+
+def _name(token: _Token) -> str:
+    match token.kind:
+        case "word":
+            return token.text.lower()
+        case "quoted":
+            quote = token.text[0]
+            inside = token.text[1:].removesuffix("]" if quote == "[" else quote)
+            return inside.replace(quote * 2, quote).lower()
+        case _:
+            return UNREADABLE
