@@ -5,7 +5,7 @@ tracked table is refused by the guard at the cursor (see `db.guard`).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,13 +50,39 @@ def _watch(state: ORMExecuteState) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """What the log needs of a row."""
+class _Kind:
+    """Where in a row the log finds what it needs, for one class of an inheritance."""
 
     model: type[Tracked]
-    owner_id: int | None
-    key: tuple[Any, ...]
-    values: Mapping[str, Frozen]
+    owner: int | None
+    key: Sequence[int]
+    values: Sequence[tuple[str, Callable[[Any], Frozen], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    kind: _Kind
+    row: Sequence[Any]
+
+    @property
+    def model(self) -> type[Tracked]:
+        return self.kind.model
+
+    @property
+    def owner_id(self) -> int | None:
+        return None if self.kind.owner is None else self.row[self.kind.owner]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return tuple([self.row[place] for place in self.kind.key])
+
+    def changed_since(self, old: "_Row") -> dict[str, Pair]:
+        # Equal values are passed over before anything is made of them: most attributes do not change.
+        return {
+            name: (freeze(old.row[place]), freeze(self.row[place]))
+            for name, freeze, place in self.kind.values
+            if old.row[place] != self.row[place]
+        }
 
 
 def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> Any:
@@ -79,12 +105,7 @@ def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> 
             new = after.get(public_id)
             if new is None:
                 raise RuntimeError(f"update({model.__name__}) must not change public_id")
-            changed: dict[str, Pair] = {
-                name: (value, new.values[name])
-                for name, value in old.values.items()
-                if value.text != new.values[name].text
-            }
-            if changed:
+            if changed := new.changed_since(old):
                 noted.add(Entity(new.model, public_id, new.owner_id, values=changed))
         rows.refresh(before)
     return result
@@ -188,33 +209,26 @@ class _Rows:
             self._session.scalars(query.execution_options(populate_existing=True)).all()
 
     def _found(self, query: Select[Any], parameters: dict[str, Any]) -> dict[UUID, _Row]:
-        rows = self._session.execute(query, parameters).all()
         place: dict[Any, int] = {each: number for number, each in enumerate(self._columns, 1)}
-        key = [place[each] for each in self._mapper.primary_key]
-        kind = None if self._kind is None else place[self._kind]
-        readers: dict[Any, tuple[type[Tracked], int | None, Sequence[tuple[str, Any, int]]]] = {}
+        named = None if self._kind is None else place[self._kind]
+        kinds: dict[Any, _Kind] = {}
         found = {}
-        for row in rows:
-            named = None if kind is None else row[kind]
-            if named not in readers:
-                readers[named] = self._reader(named, place)
-            model, owner, values = readers[named]
-            found[row[0]] = _Row(
-                model,
-                None if owner is None else row[owner],
-                tuple([row[each] for each in key]),
-                {name: freeze(row[number]) for name, freeze, number in values},
-            )
+        for row in self._session.execute(query, parameters):
+            name = None if named is None else row[named]
+            kind = kinds.get(name) or kinds.setdefault(name, self._kind_of(name, place))
+            found[row[0]] = _Row(kind, row)
         return found
 
-    def _reader(
-        self, named: Any, place: Mapping[Any, int]
-    ) -> tuple[type[Tracked], int | None, Sequence[tuple[str, Any, int]]]:
-        model = self._mapper.class_ if self._kind is None else self._mapper.polymorphic_map[named].class_
+    def _kind_of(self, name: Any, place: Mapping[Any, int]) -> _Kind:
+        model = self._mapper.class_ if self._kind is None else self._mapper.polymorphic_map[name].class_
         codecs = codecs_of(model, self._dialect)
         owner = mapper_of(model).columns[model.__owner__] if model.__owner__ else None
-        values = [(name, codecs[name].frozen, place[each]) for name, each in self._tracked[model].items()]
-        return model, None if owner is None else place.get(owner), values
+        return _Kind(
+            model,
+            None if owner is None else place.get(owner),
+            [place[each] for each in self._mapper.primary_key],
+            [(name, codecs[name].frozen, place[each]) for name, each in self._tracked[model].items()],
+        )
 
 
 def _refuse(what: str, instead: str) -> NoReturn:
