@@ -91,8 +91,9 @@ def _round_trip(column_type: TypeEngine[Any], dialect: Dialect) -> Callable[[Any
     if _is_json(column_type):
         return _json_round_trip(column_type, dialect)
     impl: Any = column_type.dialect_impl(dialect)
-    bind, result = impl.bind_processor(dialect), impl.result_processor(dialect, None)
-    server = _servers_part(_bare(column_type), dialect)
+    bare = _bare(column_type)
+    bind, result = impl.bind_processor(dialect), impl.result_processor(dialect, _type_code(bare, dialect))
+    server = _servers_part(bare, dialect)
 
     def stored(value: Any) -> Any:
         if bind is not None:
@@ -101,7 +102,19 @@ def _round_trip(column_type: TypeEngine[Any], dialect: Dialect) -> Callable[[Any
             value = server(value)
         return value if result is None else result(value)
 
-    return stored
+    driver = _DRIVERS.get(_python_type(column_type))
+    return stored if driver is None else lambda value: driver(stored(value))
+
+
+_DRIVERS: dict[type, Callable[[Any], Any]] = {int: int, float: float, bytes: bytes}
+"""The types that drivers give back whatever was given: True in an INTEGER comes back as 1."""
+
+
+def _type_code(bare: TypeEngine[Any], dialect: Dialect) -> int | None:
+    """By which PostgreSQL says what it gives back (its catalog pg_type): numeric, or double precision."""
+    if dialect.name != "postgresql" or not isinstance(bare, Numeric | Float):
+        return None
+    return 701 if isinstance(bare, Float) else 1700
 
 
 def _json_round_trip(column_type: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:

@@ -74,7 +74,7 @@ def writes(statement: str) -> Writes:
     return found if found != NOTHING else NOTHING
 
 
-def _read(statement: str) -> Writes:
+def _read(statement: str, *, program: bool = False) -> Writes:
     tokens: list[_Token] = []
     inner: list[str] = []
     texts: list[str] = []
@@ -88,10 +88,10 @@ def _read(statement: str) -> Writes:
             tokens.append(_Token(kind, match.group()))
     first = tokens[0].word if tokens else ""
     tables = set(_tables(tokens))
-    if first in ("DO", "CREATE", "PREPARE"):  # a program, whose statements may stand in quotes
+    if program or first in ("DO", "CREATE", "PREPARE"):  # its statements may stand in quotes
         inner += [text.strip("'eE").replace("''", "'") for text in texts]
     for each in inner:
-        tables |= _read(each).tables
+        tables |= _read(each, program=True).tables
     prepared = first == "PREPARE" and len(tokens) > 1 and tokens[1].word == "TRANSACTION"
     return Writes(frozenset(tables), first in _TRANSACTION or prepared, first in _SCHEMA)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import strawberry
@@ -16,6 +16,7 @@ from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
+from gql_app.changes.tracking import value_of
 from gql_app.deliveries import models, service
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
 from gql_app.viewer import Role, Viewer
@@ -160,8 +161,14 @@ class DeliveryUpdate:
     event: strawberry.Private[ChangeEvent]
     cursor: str
     occurred_at: datetime
-    previous_state: DeliveryState | None
-    state: DeliveryState
+
+    @strawberry.field
+    def previous_state(self) -> DeliveryState | None:
+        return cast("DeliveryState | None", value_of(models.Delivery.state, self.event.old_value))
+
+    @strawberry.field
+    def state(self) -> DeliveryState:
+        return cast(DeliveryState, value_of(models.Delivery.state, self.event.new_value))
 
     @strawberry.field(description="As it is now.")
     async def delivery(self, info: Info) -> Delivery | None:
@@ -173,8 +180,6 @@ class DeliveryUpdate:
             event=event,
             cursor=event.cursor,
             occurred_at=event.occurred_at,
-            previous_state=DeliveryState[event.old_value] if event.old_value else None,
-            state=DeliveryState[event.new_value or ""],
         )
 
 

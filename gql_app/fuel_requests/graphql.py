@@ -24,6 +24,7 @@ from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
+from gql_app.changes.tracking import value_of
 from gql_app.errors import NotFound
 from gql_app.fuel_requests import models, service
 from gql_app.fuel_requests.models import FuelRequestStatus
@@ -227,8 +228,14 @@ class FuelRequestStatusChange:
     event: strawberry.Private[ChangeEvent]
     cursor: str
     occurred_at: datetime
-    previous_status: FuelRequestStatus | None
-    status: FuelRequestStatus
+
+    @strawberry.field
+    def previous_status(self) -> FuelRequestStatus | None:
+        return cast("FuelRequestStatus | None", value_of(models.FuelRequest.status, self.event.old_value))
+
+    @strawberry.field
+    def status(self) -> FuelRequestStatus:
+        return cast(FuelRequestStatus, value_of(models.FuelRequest.status, self.event.new_value))
 
     @strawberry.field(description="As it is now.")
     async def fuel_request(self, info: Info) -> FuelRequest | None:
@@ -245,8 +252,6 @@ class FuelRequestStatusChange:
             event=event,
             cursor=event.cursor,
             occurred_at=event.occurred_at,
-            previous_status=FuelRequestStatus[event.old_value] if event.old_value else None,
-            status=FuelRequestStatus[event.new_value or ""],
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import strawberry
@@ -17,6 +17,7 @@ from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
+from gql_app.changes.tracking import value_of
 from gql_app.projects import models, service
 from gql_app.projects.models import ProjectStatus
 from gql_app.viewer import Viewer
@@ -213,8 +214,14 @@ class ProjectStatusChange:
     event: strawberry.Private[ChangeEvent]
     cursor: str
     occurred_at: datetime
-    previous_status: ProjectStatus | None
-    status: ProjectStatus
+
+    @strawberry.field
+    def previous_status(self) -> ProjectStatus | None:
+        return cast("ProjectStatus | None", value_of(models.Project.status, self.event.old_value))
+
+    @strawberry.field
+    def status(self) -> ProjectStatus:
+        return cast(ProjectStatus, value_of(models.Project.status, self.event.new_value))
 
     @strawberry.field(description="As it is now.")
     async def project(self, info: Info) -> Project | None:
@@ -231,8 +238,6 @@ class ProjectStatusChange:
             event=event,
             cursor=event.cursor,
             occurred_at=event.occurred_at,
-            previous_status=ProjectStatus[event.old_value] if event.old_value else None,
-            status=ProjectStatus[event.new_value or ""],
         )
 
 

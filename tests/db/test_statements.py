@@ -1,0 +1,95 @@
+"""What a statement's text says that it writes."""
+
+import pytest
+
+from gql_app.db.statements import NOTHING, UNREADABLE, writes
+
+WRITES = {
+    "INSERT INTO boats (id) VALUES (1)": "boats",
+    "insert or ignore into boats values (1)": "boats",
+    "REPLACE INTO boats VALUES (1)": "boats",
+    "UPDATE boats SET id = 1": "boats",
+    "UPDATE OR REPLACE boats SET id = 1": "boats",
+    "UPDATE ONLY (boats) SET id = 1": "boats",
+    "UPDATE/**/boats SET id = 1": "boats",
+    "UPDATE -- why\n boats SET id = 1": "boats",
+    "/* nested /* comments */ UPDATE boats SET id = 1": "boats",
+    'UPDATE "boats" AS b SET id = 1': "boats",
+    "UPDATE `boats` SET id = 1": "boats",
+    "UPDATE [boats] SET id = 1": "boats",
+    'UPDATE "public"."Boats" SET id = 1': "boats",
+    "UPDATE public . boats SET id = 1": "boats",
+    'UPDATE "bo""ats" SET id = 1': 'bo"ats',
+    "DELETE FROM ONLY boats *": "boats",
+    "WITH x AS (SELECT 1) DELETE FROM boats USING x": "boats",
+    "WITH x AS (SELECT 1), y AS (WITH z AS (UPDATE boats SET id = 1 RETURNING 1) SELECT * FROM z) SELECT 1": "boats",
+    "EXPLAIN ANALYZE UPDATE boats SET id = 1": "boats",
+    "MERGE INTO boats USING x ON true WHEN MATCHED THEN DELETE": "boats",
+    "TRUNCATE TABLE ONLY quays, boats CASCADE": "boats quays",
+    "COPY boats (id) FROM STDIN": "boats",
+    "DROP TABLE IF EXISTS boats, quays": "boats quays",
+    "ALTER TABLE boats ADD COLUMN x int": "boats",
+    "DO $$ BEGIN UPDATE boats SET id = 1; END $$": "boats",
+    "DO $x$ BEGIN EXECUTE 'UPDATE boats SET id = 1'; END $x$": "boats",
+    "DO 'BEGIN UPDATE boats SET id = 1; END'": "boats",
+    "PREPARE p AS UPDATE boats SET id = 1": "boats",
+    "CREATE RULE r AS ON INSERT TO quays DO ALSO UPDATE boats SET id = 1": "boats",
+    "SELECT E'it\\'s', 1; UPDATE boats SET id = 1": "boats",
+    "SELECT 'it''s'; UPDATE boats SET id = 1": "boats",
+    "INSERT INTO boats SELECT 1 ON CONFLICT (id) DO UPDATE SET id = 2": "boats",
+}
+READS = (
+    "SELECT * FROM boats",
+    "SELECT * FROM boats FOR UPDATE",
+    "SELECT * FROM boats FOR NO KEY UPDATE OF boats SKIP LOCKED",
+    "SELECT 'UPDATE boats SET id = 1'",
+    "SELECT 1 -- UPDATE boats SET id = 1",
+    "SELECT 1 /* DELETE FROM boats */",
+    "SELECT replace(name, 'a', 'b') FROM boats",
+    "SELECT truncate(1.5)",
+    'SELECT "update", b.delete, insert FROM boats b',
+    "SELECT CASE WHEN true THEN 1 ELSE 2 END FROM boats",
+    "COPY boats TO STDOUT",
+)
+
+
+@pytest.mark.parametrize("statement", WRITES)
+def test_the_tables_that_a_statement_writes_are_found(statement: str) -> None:
+    found = writes(statement).tables
+    assert set(WRITES[statement].split()) <= found
+    assert found <= {*WRITES[statement].split(), "quays"}
+
+
+@pytest.mark.parametrize("statement", READS)
+def test_a_statement_that_only_reads_is_left_alone(statement: str) -> None:
+    assert writes(statement).tables == frozenset()
+    assert not writes(statement).transaction
+
+
+def test_a_name_that_cannot_be_read_is_not_taken_for_harmless() -> None:
+    assert UNREADABLE in writes('UPDATE U&"\\0062oats" SET id = 1').tables
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["COMMIT", "END", "rollback to savepoint x", "SAVEPOINT x", "RELEASE x", "BEGIN", "START TRANSACTION", "ABORT",
+     "PREPARE TRANSACTION 'x'", "/* now */ commit"],
+)  # fmt: skip
+def test_what_begins_or_ends_a_transaction_is_told(statement: str) -> None:
+    assert writes(statement).transaction
+
+
+def test_most_texts_are_the_same_object_as_nothing() -> None:
+    """The guard compares by identity."""
+    assert writes("SELECT 1") is NOTHING
+    assert writes("SELECT a FROM b FOR UPDATE") is NOTHING
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["update " * 50_000, "'" * 100_001, "/*" * 50_000, '"' * 100_001, "$a$" * 40_000, "e'\\" * 40_000,
+     "update (" * 30_000, "update ." * 30_000, "[" * 100_000, "truncate a," * 20_000],
+)  # fmt: skip
+def test_no_text_takes_more_time_than_its_length(text: str) -> None:
+    """One that did would run into the limit of the suite."""
+    assert isinstance(writes(text * 5).tables, frozenset)
