@@ -161,7 +161,8 @@ class _Rows:
         if self._kind is not None:
             columns.add(self._kind)
         self._columns = sorted(columns, key=lambda each: each.name)
-        self._select: Select[Any] = select(model.public_id, *self._columns)
+        # In one order: the log's, and that in which two statements lock the same rows.
+        self._select: Select[Any] = select(model.public_id, *self._columns).order_by(*self._mapper.primary_key)
 
     @property
     def others_write(self) -> bool:

@@ -79,14 +79,17 @@ def _note_created(session: Session, connection: Connection, target: Tracked) -> 
 def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
     _session_of(target)
     state = instance_state(target)
-    _refuse_expressions(target, state)
     before = state.committed_state
     if not before:
         return
+    _refuse_expressions(target, state)
     if before.get("public_id", target.public_id) != target.public_id:
         raise TypeError(f"{type(target).__name__}.public_id never changes: the log knows the entity by it")
-    unknown = [name for name in attributes_of(type(target)) if name in before and before[name] is NO_VALUE]
-    if unknown:
+    names = [name for name in attributes_of(type(target)) if name in before]
+    for name in names:
+        if name not in state.dict:
+            raise TypeError(f"{type(target).__name__}.{name} is tracked: assign None instead of del")
+    if unknown := [name for name in names if before[name] is NO_VALUE]:
         _look_up_replaced(mapper, connection, state, unknown)
 
 

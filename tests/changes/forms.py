@@ -1,0 +1,283 @@
+"""The forms in which a row can be written, and what comes of each: recorded with what, or refused with which words.
+
+`docs/capture.md` is made of this list: python -m tests.changes.forms > docs/capture.md
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Numeric, String, func, select
+from sqlalchemy.ext.mutable import MutableDict
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
+
+from gql_app.changes.tracking import Tracked, tracked
+from gql_app.db import UtcDateTime
+
+
+class Base(DeclarativeBase):
+    """Of its own: these tables are in no migration."""
+
+
+class Berth(Tracked, Base):
+    """What the service's own models do not have."""
+
+    __tablename__ = "berths"
+    __entity__ = "Berth"
+
+    code: Mapped[str] = mapped_column(String(20), primary_key=True)
+    spec: Mapped[dict[str, Any] | None] = tracked(MutableDict.as_mutable(JSON()))
+    price: Mapped[Decimal | None] = tracked(Numeric(10, 2))
+    free_from: Mapped[datetime | None] = tracked(UtcDateTime)
+    depth: Mapped[int] = tracked(default=3)
+    next_code: Mapped[str | None] = tracked(ForeignKey("berths.code"))
+    next: Mapped["Berth | None"] = relationship(
+        remote_side="Berth.code", foreign_keys="Berth.next_code", post_update=True
+    )
+    boats: Mapped[list["Ferry"]] = relationship(back_populates="berth", cascade="all, delete-orphan")
+
+
+class Ferry(Tracked, Base):
+    __tablename__ = "ferries"
+    __entity__ = "Ferry"
+
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    berth_code: Mapped[str] = tracked(ForeignKey("berths.code"))
+    berth: Mapped[Berth] = relationship(back_populates="boats")
+
+
+Berth.ferries = column_property(  # type: ignore[attr-defined]
+    select(func.count()).where(Ferry.berth_code == Berth.code).correlate_except(Ferry).scalar_subquery()
+)
+
+
+class Shadow(DeclarativeBase):
+    """Another base, with a class of its own for one of the service's tables."""
+
+
+class Impostor(Shadow):
+    __tablename__ = "fuel_requests"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    note: Mapped[str | None]
+
+
+@dataclass(frozen=True)
+class Form:
+    """`code` is run in a unit of work; `expected` is what the log says then, or after a ! the words of the refusal."""
+
+    name: str
+    code: str
+    expected: str
+    on_postgresql: str | None = None
+    """Where it differs."""
+
+    def on(self, backend: str) -> str:
+        return self.on_postgresql if backend == "postgres" and self.on_postgresql is not None else self.expected
+
+
+GUARD = "!writes fuel_requests, and its changes would be missing"
+
+UNIT_OF_WORK = [
+    Form("assign", "r.note = 'x'", "UPDATED note: a → x"),
+    Form("assign an equal value", "r.note = 'a'", ""),
+    Form("assign an equal value of another type", "r.status = 'PENDING'", ""),
+    Form("assign a value by its name", "r.status = 'APPROVED'", "UPDATED status: PENDING → APPROVED"),
+    Form("assign an SQL expression", "r.note = func.upper(F.note)", "!assign a value, not an SQL expression"),
+    Form("there and back in two flushes", "r.note = 'x'; session.flush(); r.note = 'a'", ""),
+    Form("to NULL", "r.note = None", "UPDATED note: a → –"),
+    Form("del", "del r.note", "!assign None instead of del"),
+    Form("an expired attribute", "session.expire(r); r.note = 'x'", "UPDATED note: a → x"),
+    Form("flagged as changed, without a change", "flag_modified(r, 'note')", ""),
+    Form("flagged as changed after a change in place", "b.spec['k'] = 2; flag_modified(b, 'spec')",
+         'UPDATED spec: {"k":1} → {"k":2}'),
+    Form("a Mutable type, changed in place", "b.spec['k'] = 2", 'UPDATED spec: {"k":1} → {"k":2}'),
+    Form("a Mutable type, there and back", "b.spec['k'] = 2; session.flush(); b.spec['k'] = 1", ""),
+    Form("a numeric with more digits than its column", "b.price = Decimal('2.345678')", "UPDATED price: 1.50 → 2.35"),
+    Form("a numeric that is equal when rounded", "b.price = Decimal('1.500001')", ""),
+    Form("a moment of another zone", "b.free_from = datetime(2026, 1, 1, 2, tzinfo=EAST)",
+         "UPDATED free_from: – → 2025-12-31T20:30:00+00:00"),
+    Form("a class with a column_property", "assert b.ferries == 1; b.depth = 4", "UPDATED depth: 3 → 4"),
+    Form("add", "session.add(F(requester_id=ada.id, litres=5))",
+         "CREATED status: – → PENDING; CREATED litres: – → 5.00"),
+    Form("add and change before the commit", "new = F(requester_id=ada.id, litres=5); session.add(new); "
+         "session.flush(); new.litres = 6", "CREATED status: – → PENDING; CREATED litres: – → 6.00"),
+    Form("add and delete", "new = F(requester_id=ada.id, litres=5); session.add(new); session.flush(); "
+         "session.delete(new)", ""),
+    Form("delete", "session.delete(r)", "DELETED"),
+    Form("change, then delete", "r.note = 'x'; session.flush(); session.delete(r)", "DELETED"),
+    Form("delete, and add another with its key, in two flushes", "session.delete(r); session.flush(); "
+         "session.add(F(id=r.id, requester_id=ada.id, litres=5))",
+         "DELETED; CREATED status: – → PENDING; CREATED litres: – → 5.00"),
+    Form("delete, and add another with its key, in one flush", "session.delete(r); "
+         "session.add(F(id=r.id, requester_id=ada.id, litres=5))",
+         "DELETED; CREATED status: – → PENDING; CREATED litres: – → 5.00"),
+    Form("a changed primary key", "f.name = 'Zoe'; session.flush(); f.berth_code = 'B'",
+         "UPDATED berth_code: A → B"),
+    Form("a changed public id", "r.public_id = uuid4()", "!public_id never changes"),
+    Form("an orphan of a collection", "b.boats.clear()", "DELETED"),
+    Form("a child that comes by a collection", "b.boats.append(Ferry(name='Zoe'))", "CREATED berth_code: – → A"),
+    Form("a child that goes to another parent", "c.boats.append(f)", "UPDATED berth_code: A → B"),
+    Form("relationship(post_update=True)", "b.next = c", "UPDATED next_code: – → B"),
+    Form("merge of a detached copy", "session.expunge(r); r2 = F(id=r.id, public_id=r.public_id, "
+         "requester_id=ada.id, note='x', version=r.version, litres=r.litres, status=r.status); session.merge(r2)",
+         "UPDATED note: a → x"),
+    Form("expunged after the flush", "r.note = 'x'; session.flush(); session.expunge(r)", "UPDATED note: a → x"),
+    Form("expunged before the flush", "r.note = 'x'; session.expunge(r)", ""),
+    Form("made transient after the flush", "r.note = 'x'; session.flush(); make_transient(r); r.public_id = uuid4(); "
+         "r.note = 'y'", "UPDATED note: a → x"),
+    Form("refreshed before the flush", "r.note = 'x'\nwith session.no_autoflush: session.refresh(r)", ""),
+    Form("a savepoint that is rolled back", "s = session.begin_nested(); r.note = 'x'; session.flush(); s.rollback()",
+         ""),
+    Form("a savepoint that is left open", "session.begin_nested(); r.note = 'x'", "UPDATED note: a → x"),
+    Form("rolled back, and on", "r.note = 'x'; session.flush(); session.rollback(); "
+         "session.get_one(F, r.id).note = 'y'", "UPDATED note: a → y"),
+    Form("committed half-way", "r.note = 'x'; session.commit(); r.note = 'y'",
+         "UPDATED note: a → x; UPDATED note: x → y"),
+    Form("a subclass by joined inheritance", "linus.email = 'l@example.test'",
+         "UPDATED email: linus@example.test → l@example.test"),
+    Form("a secret", "ada.password_hash = HASH[:-1] + 'b'", "UPDATED password_hash: – → –"),
+    Form("bulk_save_objects", "session.bulk_save_objects([r])", "!use session.add_all"),
+    Form("bulk_insert_mappings", "session.bulk_insert_mappings(F, [{}])", "!use session.add_all"),
+    Form("bulk_update_mappings", "session.bulk_update_mappings(F, [{'id': r.id, 'note': 'x'}])",
+         "!use session.add_all"),
+    Form("an untracked class for the same table", "session.get(Impostor, r.id).note = 'x'", GUARD),
+]  # fmt: skip
+BULK = [
+    Form("update() by criteria", "session.execute(update(F).where(F.note == 'a').values(note='x'))",
+         "UPDATED note: a → x"),
+    Form("update() with an expression", "session.execute(update(F).values(note=F.note + '!'))",
+         "UPDATED note: a → a!; UPDATED note: b → b!"),
+    Form("update() with parameters", "session.execute(update(F).where(F.note == bindparam('n')).values(note='x'), "
+         "{'n': 'a'})", "UPDATED note: a → x"),
+    Form("update() that changes nothing", "session.execute(update(F).values(note=F.note))", ""),
+    Form("update() with RETURNING", "assert session.execute(update(F).where(F.id == r.id).values(note='x')"
+         ".returning(F.note)).all() == [('x',)]", "UPDATED note: a → x"),
+    Form("update() with a subquery", "session.execute(update(F).where(F.requester_id.in_(select(U.id).where(U.username "
+         "== 'ada')), F.note == 'a').values(note='x'))", "UPDATED note: a → x"),
+    Form("update() with a join (UPDATE … FROM)", "session.execute(update(F).where(F.requester_id == U.id, "
+         "U.username == 'ada', F.note == 'a').values(note=U.username))", "UPDATED note: a → ada"),
+    Form("update() with a CTE", "c = select(F.id).where(F.note == 'a').cte('c'); "
+         "session.execute(update(F).where(F.id.in_(select(c.c.id))).values(note='x'))", "UPDATED note: a → x"),
+    Form("update() after a change that is not flushed", "r.note = 'x'; "
+         "session.execute(update(F).where(F.id == r.id).values(litres=Decimal(5)))",
+         "UPDATED note: a → x; UPDATED litres: 10.00 → 5.00"),
+    Form("update() under no_autoflush, with changes that are not flushed", "with session.no_autoflush:\n"
+         "    r.note = 'x'; session.execute(update(F).values(note='y'))", "!call session.flush"),
+    Form("update() of the base of an inheritance", "session.execute(update(U).values(phone_number='+15005550111'))",
+         "UPDATED phone_number: +15005550100 → +15005550111; UPDATED phone_number: – → +15005550111"),
+    Form("update() of one of two tables", "session.execute(update(Premium).values(premium_since=datetime.now(UTC)))",
+         "!load the objects"),
+    Form("update() of many by primary key", "session.execute(update(F), [{'id': r.id, 'note': 'x'}])",
+         "!load the objects, or use update"),
+    Form("update().ordered_values()", "session.execute(update(F).ordered_values((F.note, 'x')))", "!use values"),
+    Form("update() that fails half-way, caught", "try: session.execute(update(F)"
+         ".values(note='x', requester_id=99))\nexcept Exception: pass", "!failed half-way"),
+    Form("the same in a savepoint that is rolled back", "try:\n    with session.begin_nested(): "
+         "session.execute(update(F).values(note='x', requester_id=99))\n"
+         "except Exception: pass", ""),
+    Form("delete() by criteria", "session.execute(delete(F).where(F.note == 'a'))", "DELETED"),
+    Form("delete() with a join (DELETE … USING)", "session.execute(delete(F).where(F.requester_id == U.id, "
+         "U.username == 'ada', F.note == 'a').execution_options(synchronize_session=False))",
+         "!does not support multiple-table criteria", "DELETED"),
+    Form("delete() with RETURNING", "assert len(session.execute(delete(F).returning(F.id)).all()) == 2",
+         "DELETED; DELETED"),
+    Form("insert()", "session.execute(insert(F).values(note='x'))", "!use session.add_all"),
+    Form("insert() of many", "session.execute(insert(F), [{'note': 'x'}])", "!use session.add_all"),
+]  # fmt: skip
+PAST = [
+    Form("Core update()", "session.execute(update(T).values(note='x'))", GUARD),
+    Form("Core delete()", "session.execute(delete(T))", GUARD),
+    Form("Core insert()", "session.execute(insert(T).values(note='x'))", GUARD),
+    Form("Core insert().from_select()", "session.execute(insert(T).from_select(['note'], select(T.c.note)))", GUARD),
+    Form("Core update() on session.connection()", "session.connection().execute(update(T).values(note='x'))", GUARD),
+    Form("Core update() of a subclass's table", "session.execute(update(Premium.__table__).values(id=1))",
+         "!writes premium_users"),
+    Form("an update() in a CTE below a select()", "session.execute(select(update(F).where(F.id == r.id)"
+         ".values(note='x').returning(F.id).cte('u')))", GUARD),
+    Form("the same two levels down", "u = update(T).values(note='x').returning(T.c.id).cte('u'); "
+         "v = select(u.c.id).cte('v'); session.execute(select(v.c.id))", GUARD),
+    Form("an insert() into a tracked table in a CTE of an update()", "i = insert(T).values(note='x').returning(T.c.id)"
+         ".cte('i'); session.execute(update(F).where(F.id.in_(select(i.c.id))).values(note='y'))", "!two statements"),
+    Form("select().from_statement(update())", "session.execute(select(F).from_statement(update(F).values(note='x')"
+         ".returning(F))).all()", GUARD),
+    Form("text()", "session.execute(text(\"UPDATE fuel_requests SET note = 'x'\"))", GUARD),
+    Form("text(), quoted and in capitals", "session.execute(text('DELETE FROM \"FUEL_REQUESTS\"'))", GUARD),
+    Form("text() with a comment", "session.execute(text(\"UPDATE /* why */ fuel_requests SET note = 'x'\"))", GUARD),
+    Form("text() with a line comment", "session.execute(text(\"UPDATE -- why\\n fuel_requests SET note = 'x'\"))",
+         GUARD),
+    Form("text() with a schema", "session.execute(text(\"UPDATE main.fuel_requests SET note = 'x'\"))", GUARD),
+    Form("text() behind WITH", "session.execute(text(\"WITH x AS (SELECT 1) UPDATE fuel_requests SET note = 'x'\"))",
+         GUARD),
+    Form("text() with RETURNING, as columns", "session.execute(text(\"UPDATE fuel_requests SET note = 'x' RETURNING "
+         "id\").columns(F.id))", GUARD),
+    Form("text(): INSERT OR REPLACE", "session.execute(text('INSERT OR REPLACE INTO fuel_requests (id) VALUES (1)'))",
+         GUARD),
+    Form("text(): REPLACE", "session.execute(text('REPLACE INTO fuel_requests (id) VALUES (1)'))", GUARD),
+    Form("text(): MERGE", "session.execute(text('MERGE INTO fuel_requests USING users ON true WHEN MATCHED THEN "
+         "DELETE'))", GUARD),
+    Form("text(): ON CONFLICT DO UPDATE", "session.execute(text(\"INSERT INTO fuel_requests (id) VALUES (1) ON "
+         "CONFLICT (id) DO UPDATE SET note = 'x'\"))", GUARD),
+    Form("text(): TRUNCATE", "session.execute(text('TRUNCATE users, fuel_requests CASCADE'))", "!writes fuel_requests"),
+    Form("text(): COPY", "session.execute(text(\"COPY fuel_requests FROM '/dev/null'\"))", GUARD),
+    Form("text(): DO", "session.execute(text(\"DO $$ BEGIN UPDATE fuel_requests SET note = 'x'; END $$\"))", GUARD),
+    Form("text(): EXPLAIN ANALYZE", "session.execute(text(\"EXPLAIN ANALYZE UPDATE fuel_requests SET note = 'x'\"))",
+         GUARD),
+    Form("text(): PREPARE", "session.execute(text(\"PREPARE p AS UPDATE fuel_requests SET note = 'x'\"))", GUARD),
+    Form("text(): DROP TABLE", "session.execute(text('DROP TABLE fuel_requests'))", GUARD),
+    Form("text(): a name in Unicode escapes", "session.execute(text('UPDATE U&\"fuel\\\\005Frequests\" SET note = 1'))",
+         "!cannot be told which table"),
+    Form("exec_driver_sql()", "session.connection().exec_driver_sql(\"UPDATE fuel_requests SET note = 'x'\")", GUARD),
+    Form("text(): COMMIT", "r.note = 'x'; session.flush(); session.execute(text('COMMIT'))", "!behind the session"),
+    Form("text(): ROLLBACK", "r.note = 'x'; session.flush(); session.execute(text('ROLLBACK'))",
+         "!behind the session"),
+    Form("text(): SAVEPOINT", "session.execute(text('SAVEPOINT x'))", "!behind the session"),
+]  # fmt: skip
+FORMS = {"The unit of work": UNIT_OF_WORK, "Bulk statements": BULK, "Past the ORM": PAST}
+
+
+def document() -> str:
+    """The list as Markdown."""
+    lines = [INTRODUCTION]
+    for title, forms in FORMS.items():
+        lines += [f"## {title}", "", "| form | code | SQLite and PostgreSQL |", "|---|---|---|"]
+        for form in forms:
+            code = form.code.replace("|", "\\|").replace("\n", " ⏎ ")
+            told = _told(form.expected)
+            if form.on_postgresql is not None:
+                told = f"SQLite: {told}; PostgreSQL: {_told(form.on_postgresql)}"
+            lines.append(f"| {form.name} | `{code}` | {told} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _told(expected: str) -> str:
+    if expected.startswith("!"):
+        return f"**refused**: “… {expected[1:]} …”"
+    return "recorded: " + "; ".join(f"`{each}`" for each in expected.split("; ")) if expected else "nothing to say"
+
+
+INTRODUCTION = """# What is recorded, and what is refused
+
+A change of a tracked model is recorded in the change log with its right values, or it is refused with a sentence that
+says what to do. This list is made by `tests/changes/forms.py`. A test runs each form on SQLite and on PostgreSQL.
+
+In the code `r` is a fuel request with the note "a", `ada` its requester, `F` and `T` are its model and its table, `U`
+is `User`, `Premium` its subclass by joined inheritance. `b` and `c` are rows of a model with a JSON, a numeric and a
+moment, `f` is a child of `b`. *Nothing to say* means that nothing has changed when the transaction commits.
+
+How it works:
+
+- **Flushes.** Mapper events freeze ids, owners, old and new values when the statement of an object runs.
+- **Bulk statements.** `update(Model)` and `delete(Model)` read the rows that they hit before and after, all at once.
+- **Everything else** meets a guard at the driver's cursor. It reads each statement text once and refuses what writes a
+  tracked table.
+- **Models** that the log could not follow are refused when they are mapped: see `gql_app/changes/mapping.py`.
+
+The guard reads texts by tokens. It does not see what the database does by itself: functions, triggers, rules and views
+that write a tracked table, or another program. It does not see statements on a raw driver connection either.
+"""
+
+if __name__ == "__main__":
+    print(document(), end="")
