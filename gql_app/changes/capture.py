@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import event, insert
+from sqlalchemy import Connection, event, insert
 from sqlalchemy.orm import Session, SessionTransaction
 
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.changes.net import NetChange, Pending
 from gql_app.changes.tracking import attributes_of, entity_type
-from gql_app.db import ANNOUNCED, ON_COMMIT, WriteSession
+from gql_app.db import ANNOUNCED, ON_COMMIT, SAVEPOINTS, WriteSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +116,24 @@ def _write_down(session: Session) -> None:
     record(session, [*map(entry_of, changes), *others], change_set)
     if session.new or session.dirty or session.deleted or noted:  # the last: flushed by a read of its own
         raise RuntimeError("a recorder or rule changed mapped objects: use Core statements, or do it in the service")
-    session.info.pop(_PENDING)
+    noted.make_good()
 
 
-@event.listens_for(WriteSession, "after_transaction_create", propagate=True)
-def _enter(session: Session, transaction: SessionTransaction) -> None:
-    if transaction.nested:
-        pending(session).open_savepoint()
+@event.listens_for(WriteSession, "after_begin", propagate=True)
+def _enter(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if not transaction.nested:
+        connection.info[SAVEPOINTS] = pending(session)
 
 
 @event.listens_for(WriteSession, "after_transaction_end", propagate=True)
 def _leave(session: Session, transaction: SessionTransaction) -> None:
-    if transaction.nested:
-        pending(session).close_savepoint()
-    elif transaction.parent is None:
+    if transaction.parent is None:
         session.info.pop(_PENDING, None)
         session.info.pop(_RECORDED, None)
 
 
 @event.listens_for(WriteSession, "after_commit", propagate=True)
 def _ring(session: Session) -> None:
-    if session.in_nested_transaction():
-        pending(session).release_savepoint()
-    elif session.info.pop(_RECORDED, False):
+    if not session.in_nested_transaction() and session.info.pop(_RECORDED, False):
         for ring in session.info.get(ON_COMMIT, ()):
             ring()

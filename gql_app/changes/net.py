@@ -4,7 +4,7 @@ Must hold: everything here was frozen when its statement ran. What becomes of th
 transient, expunged) changes nothing of what is logged.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -75,11 +75,13 @@ Key = tuple[str, UUID]
 
 
 class Pending:
-    """What a session has flushed and not yet committed: one frame for the transaction, one per open savepoint."""
+    """What a session has flushed and not yet committed: one frame for the transaction, one per open savepoint.
+
+    It hears of savepoints from the connection (see `db.guard`), whoever opens them.
+    """
 
     def __init__(self) -> None:
-        self._frames: list[_Frame] = [_Frame()]
-        self._released = False
+        self._frames: list[_Frame] = [_Frame("")]
 
     def __bool__(self) -> bool:
         return any(frame.entities for frame in self._frames)
@@ -96,37 +98,47 @@ class Pending:
         or of everything, makes it good."""
         self._frames[-1].spoiled = what
 
+    def make_good(self) -> None:
+        """All of it is recorded after all."""
+        for frame in self._frames:
+            frame.spoiled = None
+
     @property
     def spoiled(self) -> str | None:
         return next((frame.spoiled for frame in self._frames if frame.spoiled), None)
 
-    def open_savepoint(self) -> None:
-        self._frames.append(_Frame())
+    def opened(self, savepoint: str) -> None:
+        self._frames.append(_Frame(savepoint))
 
-    def release_savepoint(self) -> None:
-        """The innermost savepoint was released: what it holds counts for the frame around it."""
-        self._released = True
-
-    def close_savepoint(self) -> None:
-        """The innermost savepoint ended: what it holds is gone unless it was released."""
-        frame = self._frames.pop()
-        if self._released:
+    def released(self, savepoint: str) -> None:
+        """What it holds, with all savepoints within it, counts for the frame around it."""
+        for frame in self._closed(savepoint):
             for entities in frame.entities.values():
                 for entity in entities:
                     self.add(entity)
             self._frames[-1].spoiled = self._frames[-1].spoiled or frame.spoiled
-        self._released = False
+
+    def rolled_back(self, savepoint: str) -> None:
+        """What it holds, with all savepoints within it, was never there."""
+        self._closed(savepoint)
+
+    def _closed(self, savepoint: str) -> "list[_Frame]":
+        place = next((i for i, frame in enumerate(self._frames) if i and frame.savepoint == savepoint), None)
+        if place is None:
+            return []
+        closed, self._frames = self._frames[place:], self._frames[:place]
+        return closed
 
     def take(self) -> list[NetChange]:
         """All net changes, in the order in which their entities were first touched; afterwards there are none."""
+        if len(self._frames) > 1:  # left open: the commit releases them
+            self.released(self._frames[1].savepoint)
         entities, self._frames[0].entities = self._frames[0].entities, {}
         return [change for each in entities.values() for entity in each for change in entity.net()]
 
 
 @dataclass(slots=True)
 class _Frame:
+    savepoint: str
     entities: dict[Key, list[Entity]] = field(default_factory=dict)
     spoiled: str | None = None
-
-
-Freeze = Mapping[str, Callable[[Any], Frozen]]

@@ -7,12 +7,13 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
 from gql_app.db.database import Database, is_outage, refuses_a_value
-from gql_app.db.guard import ANNOUNCED, ReadOnly, UntrackedWrite, guard
+from gql_app.db.guard import ANNOUNCED, SAVEPOINTS, ReadOnly, UntrackedWrite, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 
 __all__ = [
     "ANNOUNCED",
     "ON_COMMIT",
+    "SAVEPOINTS",
     "Base",
     "BigId",
     "Database",

@@ -5,7 +5,7 @@ it stands behind everything that makes statements: the ORM, Core, texts, bare co
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Mapper
@@ -22,10 +22,13 @@ READER: Final[Mapping[str, Any]] = {"gql_app_access": "read"}
 MIGRATION: Final[Mapping[str, Any]] = {"gql_app_access": "migration"}
 """… of migrations, which nothing records."""
 
+SAVEPOINTS: Final = "gql_app_savepoints"
+"""Where a connection's ``info`` holds who is to hear of its savepoints."""
+
 _MOST_TEXTS = 2_000
+_SAVEPOINTS = (SavepointClause, RollbackToSavepointClause, ReleaseSavepointClause)
 _LONGEST_TEXT = 10_000
 """Characters; longer texts, which nobody repeats, are read each time."""
-_SAVEPOINTS = (SavepointClause, RollbackToSavepointClause, ReleaseSavepointClause)
 
 
 class UntrackedWrite(TypeError):
@@ -34,6 +37,14 @@ class UntrackedWrite(TypeError):
 
 class ReadOnly(TypeError):
     """A unit of work that was opened to read would change something."""
+
+
+class Follower(Protocol):
+    """Hears of the savepoints of a connection, by their names."""
+
+    def opened(self, savepoint: str) -> None: ...
+    def released(self, savepoint: str) -> None: ...
+    def rolled_back(self, savepoint: str) -> None: ...
 
 
 class Guard:
@@ -52,7 +63,7 @@ class Guard:
         self._mappers.append(mapper.base_mapper)
 
     def watch(self, engine: Engine) -> None:
-        """Look at every statement of this engine."""
+        """Look at every statement of this engine, and tell of its savepoints."""
         event.listen(engine, "before_cursor_execute", self._look)
 
     def _look(
@@ -70,7 +81,7 @@ class Guard:
         if found is None:
             found = self._learn(text)
         if found is not NOTHING and access != "migration":
-            self._judge(found, access, context)
+            self._judge(found, access, connection, context)
 
     def _is_flush(self, cache: object) -> bool:
         """Whether this is a mapper's own cache of compiled statements, which nothing but its flushes uses."""
@@ -89,13 +100,9 @@ class Guard:
             self._read[text] = found
         return found
 
-    def _judge(self, found: Writes, access: str | None, context: Any) -> None:
+    def _judge(self, found: Writes, access: str | None, connection: Connection, context: Any) -> None:
         if found.transaction and access is not None:
-            if not isinstance(getattr(context.compiled, "statement", None), _SAVEPOINTS):
-                raise TypeError(
-                    "this statement would begin or end a transaction behind the session's back: use "
-                    "session.begin_nested(), or raise an exception to roll everything back"
-                )
+            _tell_of_savepoint(connection, getattr(context.compiled, "statement", None))
             return
         if access == "read" and (found.tables or found.schema):
             raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
@@ -110,6 +117,23 @@ class Guard:
                     f"this statement writes {table}, and its changes would be missing in the change log: use the unit "
                     f"of work, or update({model}) or delete({model})"
                 )
+
+
+def _tell_of_savepoint(connection: Connection, statement: object) -> None:
+    if not isinstance(statement, _SAVEPOINTS):
+        raise TypeError(
+            "this statement would begin or end a transaction behind the session's back: use session.begin_nested(), "
+            "or raise an exception to roll everything back"
+        )
+    follower: Follower | None = connection.info.get(SAVEPOINTS)
+    if follower is None:
+        return
+    if isinstance(statement, RollbackToSavepointClause):
+        follower.rolled_back(statement.ident)
+    elif isinstance(statement, ReleaseSavepointClause):
+        follower.released(statement.ident)
+    else:
+        follower.opened(statement.ident)
 
 
 guard: Final = Guard()

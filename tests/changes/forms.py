@@ -47,7 +47,7 @@ class Ferry(Tracked, Base):
     berth: Mapped[Berth] = relationship(back_populates="boats")
 
 
-Berth.ferries = column_property(  # type: ignore[attr-defined]
+Berth.ferries = column_property(
     select(func.count()).where(Ferry.berth_code == Berth.code).correlate_except(Ferry).scalar_subquery()
 )
 
@@ -130,6 +130,10 @@ UNIT_OF_WORK = [
     Form("refreshed before the flush", "r.note = 'x'\nwith session.no_autoflush: session.refresh(r)", ""),
     Form("a savepoint that is rolled back", "s = session.begin_nested(); r.note = 'x'; session.flush(); s.rollback()",
          ""),
+    Form("a savepoint of the connection, rolled back", "s = session.connection().begin_nested(); r.note = 'x'; "
+         "session.flush(); s.rollback()", ""),
+    Form("a savepoint of the connection, left open", "session.connection().begin_nested(); r.note = 'x'; "
+         "session.flush()", "UPDATED note: a → x"),
     Form("a savepoint that is left open", "session.begin_nested(); r.note = 'x'", "UPDATED note: a → x"),
     Form("rolled back, and on", "r.note = 'x'; session.flush(); session.rollback(); "
          "session.get_one(F, r.id).note = 'y'", "UPDATED note: a → y"),
