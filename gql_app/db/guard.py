@@ -64,11 +64,15 @@ class Guard:
 
     def watch(self, engine: Engine) -> None:
         """Look at every statement of this engine, and tell of its savepoints."""
-        event.listen(engine, "before_cursor_execute", self._look)
+        # The dialect's own events: those of connections cost as much again, as SQLAlchemy prepares all of them then.
+        event.listen(engine, "do_execute", self._look)
+        event.listen(engine, "do_executemany", self._look)
+        event.listen(engine, "do_execute_no_params", self._look_without_parameters)
 
-    def _look(
-        self, connection: Connection, cursor: object, text: str, parameters: object, context: Any, many: bool
-    ) -> None:
+    def _look_without_parameters(self, cursor: object, text: str, context: Any) -> None:
+        self._look(cursor, text, (), context)
+
+    def _look(self, cursor: object, text: str, parameters: object, context: Any) -> None:
         found = self._read.get(text)
         if found is NOTHING:
             return
@@ -81,7 +85,7 @@ class Guard:
         if found is None:
             found = self._learn(text)
         if found is not NOTHING and access != "migration":
-            self._judge(found, access, connection, context)
+            self._judge(found, access, context)
 
     def _is_flush(self, cache: object) -> bool:
         """Whether this is a mapper's own cache of compiled statements, which nothing but its flushes uses."""
@@ -100,9 +104,9 @@ class Guard:
             self._read[text] = found
         return found
 
-    def _judge(self, found: Writes, access: str | None, connection: Connection, context: Any) -> None:
+    def _judge(self, found: Writes, access: str | None, context: Any) -> None:
         if found.transaction and access is not None:
-            _tell_of_savepoint(connection, getattr(context.compiled, "statement", None))
+            _tell_of_savepoint(context.root_connection, getattr(context.compiled, "statement", None))
             return
         if access == "read" and (found.tables or found.schema):
             raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
