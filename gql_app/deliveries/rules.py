@@ -29,6 +29,9 @@ from gql_app.deliveries.models import Delivery, DeliveryState
 
 S = TypeVar("S", bound=Tracked)
 
+LONGEST_NAME = 128
+"""Characters of a rule's name with its module, as wide as the deliveries' column."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[S]):
@@ -91,7 +94,10 @@ def _register(
     model: type[Tracked], kind: ChangeKind, name: str | None, propagate: bool, sometimes: bool
 ) -> Callable[[Rule], Rule]:
     def register(rule: Rule) -> Rule:
-        registrations.append(Registration(model, kind, name, propagate, sometimes, rule))
+        registration = Registration(model, kind, name, propagate, sometimes, rule)
+        if len(registration.name) > LONGEST_NAME:
+            raise TypeError(f"the name {registration.name} is too long: use at most {LONGEST_NAME} characters")
+        registrations.append(registration)
         return rule
 
     return register

@@ -28,7 +28,7 @@ from sqlalchemy.orm import (
 
 from gql_app.changes.mapping import Untrackable
 from gql_app.changes.tracking import Tracked, tracked
-from gql_app.deliveries.rules import on_change
+from gql_app.deliveries.rules import on_change, on_create
 
 number = 0
 
@@ -146,6 +146,15 @@ FINE: dict[str, Callable[[Any], Any]] = {
 def test_what_the_log_can_follow_is_mapped(base: Any, what: str) -> None:
     FINE[what](base)
     configure_mappers()
+
+
+def test_a_rule_with_a_long_name_is_refused(base: Any) -> None:
+    def rule(change: object) -> tuple[()]:
+        return ()
+
+    rule.__qualname__ = "x" * 128
+    with pytest.raises(TypeError, match="too long.*at most 128"):
+        on_create(boat(base), propagate=True)(rule)
 
 
 def test_a_rule_on_what_is_not_tracked_is_refused(base: Any) -> None:
