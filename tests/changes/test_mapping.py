@@ -153,7 +153,7 @@ def test_a_rule_with_a_long_name_is_refused(base: Any) -> None:
         return ()
 
     rule.__qualname__ = "x" * 128
-    with pytest.raises(TypeError, match="too long.*at most 128"):
+    with pytest.raises(TypeError, match=r"too long.*at most 128"):
         on_create(boat(base), propagate=True)(rule)
 
 
