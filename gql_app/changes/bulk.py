@@ -17,6 +17,7 @@ from sqlalchemy import literal as bound
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import AliasedReturnsRows
 
 from gql_app.changes.capture import pending
 from gql_app.changes.codec import Frozen
@@ -42,6 +43,8 @@ def _watch(state: ORMExecuteState) -> Any:
         _refuse(f"update({name}) with a list of rows", "load the objects, or use update() with criteria")
     if any(isinstance(each, UpdateBase) and each is not statement for each in visitors.iterate(statement)):
         _refuse(f"a change within update({name}) or delete({name})", "use two statements")
+    if isinstance(statement.table, AliasedReturnsRows):
+        _refuse(f"update() or delete() of an alias of {name}", f"use update({name}) or delete({name})")
     if isinstance(statement, Update):
         return _update(state, model, statement)
     if isinstance(statement, Delete):
@@ -90,6 +93,9 @@ def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> 
         _refuse(f"update({model.__name__}).ordered_values()", "use values()")
     session = state.session
     rows = _Rows(session, model)
+    for key in statement._values or ():
+        if rows.is_of_a_subclass(name := str(getattr(key, "name", key))):
+            _refuse(f"update({model.__name__}) of {name}, which is a subclass's,", "use update() of the subclass")
     before = rows.hit(state, statement)
     extra: dict[Any, Any] = {model.version: model.version + 1}
     if issubclass(model, Timestamped):
@@ -168,6 +174,11 @@ class _Rows:
     def others_write(self) -> bool:
         """Whether others may commit between two statements of ours; on SQLite there is one writer at a time."""
         return self._dialect.name != "sqlite"
+
+    def is_of_a_subclass(self, column: str) -> bool:
+        """Whether this is a column of the table that the model itself has no tracked attribute for."""
+        tracked = {each.name for found in self._tracked.values() for each in found.values()}
+        return column in tracked - {each.name for each in self._tracked[self._model].values()}
 
     def hit(self, state: ORMExecuteState, statement: Update | Delete) -> dict[UUID, _Row]:
         """The rows that the statement will hit, by their public ids; locked until the end of the transaction."""

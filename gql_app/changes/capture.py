@@ -128,7 +128,7 @@ def _enter(session: Session, transaction: SessionTransaction, connection: Connec
 @event.listens_for(WriteSession, "after_transaction_end", propagate=True)
 def _leave(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info.pop(_PENDING, None)
+        pending(session).forget()
         session.info.pop(_RECORDED, None)
 
 

@@ -47,6 +47,11 @@ def _take_over(session: Session, mapper: Mapper[Any], target: Tracked, former: A
 
     Must hold: nothing of the former one stays in the row. What the new object does not set gets its default.
     """
+    if type(former) is not type(target):
+        raise TypeError(
+            f"a {type(target).__name__} with the key of a {type(former).__name__} that is deleted in the same flush: "
+            "call session.flush() between the two"
+        )
     loaded = instance_state(target).dict
     for name, column in mapper.columns.items():
         if name in mapper.column_attrs and name not in loaded and column is not mapper.version_id_col:

@@ -84,7 +84,12 @@ class Pending:
         self._frames: list[_Frame] = [_Frame("")]
 
     def __bool__(self) -> bool:
+        """Whether there is anything that is not recorded yet."""
         return any(frame.entities for frame in self._frames)
+
+    def forget(self) -> None:
+        """The transaction has ended."""
+        self._frames = [_Frame("")]
 
     def add(self, entity: Entity) -> None:
         entities = self._frames[-1].entities.setdefault((entity_type(entity.model), entity.public_id), [])

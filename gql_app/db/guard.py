@@ -4,7 +4,7 @@ Must hold: a statement that may write a protected table runs only if whoever rec
 it stands behind everything that makes statements: the ORM, Core, texts, bare connections, other mappings of a table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Engine, event
@@ -40,8 +40,9 @@ class ReadOnly(TypeError):
 
 
 class Follower(Protocol):
-    """Hears of the savepoints of a connection, by their names."""
+    """Hears of the savepoints of a connection, by their names, and knows whether something is not recorded yet."""
 
+    def __bool__(self) -> bool: ...
     def opened(self, savepoint: str) -> None: ...
     def released(self, savepoint: str) -> None: ...
     def rolled_back(self, savepoint: str) -> None: ...
@@ -68,6 +69,8 @@ class Guard:
         event.listen(engine, "do_execute", self._look)
         event.listen(engine, "do_executemany", self._look)
         event.listen(engine, "do_execute_no_params", self._look_without_parameters)
+        dialect: Any = engine.dialect
+        dialect.do_commit = _commit_if_nothing_is_unsaid(dialect.do_commit)
 
     def _look_without_parameters(self, cursor: object, text: str, context: Any) -> None:
         self._look(cursor, text, (), context)
@@ -121,6 +124,17 @@ class Guard:
                     f"this statement writes {table}, and its changes would be missing in the change log: use the unit "
                     f"of work, or update({model}) or delete({model})"
                 )
+
+
+def _commit_if_nothing_is_unsaid(commit: Callable[[Any], None]) -> Callable[[Any], None]:
+    """There is no event before a commit that a connection makes by itself, past the session's."""
+
+    def commit_if(connection: Any) -> None:
+        if connection.info.get(SAVEPOINTS):
+            raise TypeError("changes are not recorded yet: the session commits them, not its connection")
+        commit(connection)
+
+    return commit_if
 
 
 def _tell_of_savepoint(connection: Connection, statement: object) -> None:

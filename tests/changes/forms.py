@@ -155,6 +155,15 @@ BULK = [
          "UPDATED note: a → a!; UPDATED note: b → b!"),
     Form("update() with parameters", "session.execute(update(F).where(F.note == bindparam('n')).values(note='x'), "
          "{'n': 'a'})", "UPDATED note: a → x"),
+    Form("update() with its values as parameters", "session.execute(update(F).where(F.note == 'a'), {'note': 'x'})",
+         "UPDATED note: a → x"),
+    Form("Query.update()", "session.query(F).filter(F.note == 'a').update({'note': 'x'})", "UPDATED note: a → x"),
+    Form("Query.delete()", "session.query(F).filter(F.note == 'a').delete()", "DELETED"),
+    Form("update() of an alias", "a = aliased(F); session.execute(update(a).where(a.note == 'a').values(note='x'))",
+         "!use update(FuelRequest)"),
+    Form("update() in a lambda_stmt()", "session.execute(lambda_stmt(lambda: update(F).values(note='x')))", GUARD),
+    Form("update() with with_loader_criteria()", "session.execute(update(F).values(note='x')"
+         ".options(with_loader_criteria(F, F.note == 'a')))", "UPDATED note: a → x"),
     Form("update() that changes nothing", "session.execute(update(F).values(note=F.note))", ""),
     Form("update() with RETURNING", "assert session.execute(update(F).where(F.id == r.id).values(note='x')"
          ".returning(F.note)).all() == [('x',)]", "UPDATED note: a → x"),
@@ -233,6 +242,8 @@ PAST = [
     Form("text(): a name in Unicode escapes", "session.execute(text('UPDATE U&\"fuel\\\\005Frequests\" SET note = 1'))",
          "!cannot be told which table"),
     Form("exec_driver_sql()", "session.connection().exec_driver_sql(\"UPDATE fuel_requests SET note = 'x'\")", GUARD),
+    Form("a commit of the connection", "r.note = 'x'; session.flush(); "
+         "session.connection().get_transaction().commit()", "!not recorded yet"),
     Form("text(): COMMIT", "r.note = 'x'; session.flush(); session.execute(text('COMMIT'))", "!behind the session"),
     Form("text(): ROLLBACK", "r.note = 'x'; session.flush(); session.execute(text('ROLLBACK'))",
          "!behind the session"),

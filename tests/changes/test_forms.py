@@ -8,8 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import bindparam, delete, func, insert, select, text, update
-from sqlalchemy.orm import Session, make_transient
+from sqlalchemy import bindparam, delete, func, insert, lambda_stmt, select, text, update
+from sqlalchemy.orm import Session, aliased, make_transient, with_loader_criteria
 from sqlalchemy.orm.attributes import flag_modified
 
 from gql_app.accounts.models import PremiumUser, User
@@ -23,6 +23,7 @@ NAMES: dict[str, Any] = {
     "Impostor": Impostor, "HASH": HASH, "UTC": UTC, "EAST": timezone(timedelta(hours=5, minutes=30)),
     "datetime": datetime, "Decimal": Decimal, "uuid4": uuid4, "select": select, "update": update, "delete": delete,
     "insert": insert, "text": text, "func": func, "bindparam": bindparam, "flag_modified": flag_modified,
+    "aliased": aliased, "lambda_stmt": lambda_stmt, "with_loader_criteria": with_loader_criteria,
     "make_transient": make_transient,
 }  # fmt: skip
 ALL = [form for forms in FORMS.values() for form in forms]
