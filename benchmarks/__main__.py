@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     servers,
+    work_bulk,
     work_commits,
     work_deliveries,
     work_fanout,
@@ -37,6 +38,7 @@ WORKLOADS: dict[str, Callable[[Bench], None]] = {
     "W10": work_commits.commits,
     "W11": work_stalled.stalled,
     "W12": work_growth.growth,
+    "W13": work_bulk.bulk,
 }
 
 

@@ -34,6 +34,7 @@ from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.changes.sequencer import Sequencer
 from gql_app.db import Database
+from gql_app.db.guard import MIGRATION
 from gql_app.fuel_requests.models import FuelRequest
 
 WRITERS = 16
@@ -121,7 +122,10 @@ def _change(model: type[Any], request_id: int, litres: Decimal, session: Session
 
 
 async def _untracked(db: Database, work: Work, way: str) -> None:
-    async with AsyncSession(db.engine, expire_on_commit=False) as session, session.begin():
+    async with (
+        AsyncSession(db.engine.execution_options(**MIGRATION), expire_on_commit=False) as session,
+        session.begin(),
+    ):
         await session.run_sync(work)
         await session.flush()
         if way == "off":
