@@ -22,8 +22,8 @@ from sqlalchemy.sql.selectable import AliasedReturnsRows
 from gql_app.changes.capture import pending
 from gql_app.changes.codec import Frozen
 from gql_app.changes.net import Entity, Pair
-from gql_app.changes.tracking import Tracked, attributes_of, codecs_of, mapper_of
-from gql_app.db import ANNOUNCED, Timestamped, UntrackedWrite, WriteSession
+from gql_app.changes.tracking import Tracked, attributes_of, codecs_of, mapper_of, table_of
+from gql_app.db import Timestamped, UntrackedWrite, WriteSession, announcing
 
 
 @event.listens_for(WriteSession, "do_orm_execute", propagate=True)
@@ -94,17 +94,17 @@ def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> 
     session = state.session
     rows = _Rows(session, model)
     for key in statement._values or ():
-        if rows.is_of_a_subclass(name := str(getattr(key, "name", key))):
-            _refuse(f"update({model.__name__}) of {name}, which is a subclass's,", "use update() of the subclass")
+        if rows.is_of_another_class(name := str(getattr(key, "name", key))):
+            _refuse(f"update({model.__name__}) of {name}, which makes it or belongs to a subclass,", "load the objects")
     before = rows.hit(state, statement)
     extra: dict[Any, Any] = {model.version: model.version + 1}
     if issubclass(model, Timestamped):
         extra[model.updated_at] = datetime.now(UTC)
     statement = statement.values(extra)
-    if rows.others_write:
-        statement = statement.where(rows.among(before))
+    statement = rows.only(before, statement)
+    announced = {**announcing(table_of(model).name), "synchronize_session": False}
     with _recorded_or_spoiled(session, f"update({model.__name__})"):
-        result = state.invoke_statement(statement, execution_options={**ANNOUNCED, "synchronize_session": False})
+        result = state.invoke_statement(statement, execution_options=announced)
         after = rows.read(before)
         noted = pending(session)
         for public_id, old in before.items():
@@ -121,10 +121,9 @@ def _delete(state: ORMExecuteState, model: type[Tracked], statement: Delete) -> 
     session = state.session
     rows = _Rows(session, model)
     before = rows.hit(state, statement)
-    if rows.others_write:
-        statement = statement.where(rows.among(before))
+    statement = rows.only(before, statement)
     with _recorded_or_spoiled(session, f"delete({model.__name__})"):
-        result = state.invoke_statement(statement, execution_options=ANNOUNCED)
+        result = state.invoke_statement(statement, execution_options=announcing(table_of(model).name))
         left = rows.read(before)
         noted = pending(session)
         for public_id, old in before.items():
@@ -163,6 +162,7 @@ class _Rows:
             if each.class_.__owner__ and (owner := each.columns[each.class_.__owner__]).table is table:
                 columns.add(owner)
         kind: Any = self._mapper.polymorphic_on
+        self._joins_nothing = False
         self._kind = kind if kind is not None and kind.table is table else None
         if self._kind is not None:
             columns.add(self._kind)
@@ -170,13 +170,20 @@ class _Rows:
         # In one order: the log's, and that in which two statements lock the same rows.
         self._select: Select[Any] = select(model.public_id, *self._columns).order_by(*self._mapper.primary_key)
 
-    @property
-    def others_write(self) -> bool:
-        """Whether others may commit between two statements of ours; on SQLite there is one writer at a time."""
-        return self._dialect.name != "sqlite"
+    def only(self, rows: Mapping[UUID, _Row], statement: Any) -> Any:
+        """The statement for these rows alone: its criteria might match others the second time they are asked for.
 
-    def is_of_a_subclass(self, column: str) -> bool:
-        """Whether this is a column of the table that the model itself has no tracked attribute for."""
+        Criteria that join other tables are asked for again, as the values may come from there.
+        """
+        if self._joins_nothing:
+            statement = statement._clone()
+            statement._where_criteria = ()
+        return statement.where(self.among(rows))
+
+    def is_of_another_class(self, column: str) -> bool:
+        """Whether this column says of which class a row is, or is a tracked attribute of subclasses only."""
+        if self._kind is not None and column == self._kind.name:
+            return True
         tracked = {each.name for found in self._tracked.values() for each in found.values()}
         return column in tracked - {each.name for each in self._tracked[self._model].values()}
 
@@ -196,6 +203,7 @@ class _Rows:
             query = query.add_cte(*statement._independent_ctes)
         if statement._with_options:
             query = query.options(*statement._with_options)
+        self._joins_nothing = len(query.get_final_froms()) == 1 and not statement._independent_ctes
         parameters: Any = state.parameters
         return self._found(query, parameters or {})
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.changes.net import NetChange, Pending
 from gql_app.changes.tracking import attributes_of, entity_type
-from gql_app.db import ANNOUNCED, ON_COMMIT, SAVEPOINTS, WriteSession
+from gql_app.db import ANNOUNCED, FOLLOWER, ON_COMMIT, WriteSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,36 @@ def _write_down(session: Session) -> None:
 
 @event.listens_for(WriteSession, "after_begin", propagate=True)
 def _enter(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    if not transaction.nested:
-        connection.info[SAVEPOINTS] = pending(session)
+    if transaction.nested:
+        return
+    noted = pending(session)
+    if connection.info.setdefault(FOLLOWER, noted) is not noted:
+        raise TypeError("another session records what is changed by this connection: use that one")
+    noted.follows = connection.info
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        raise TypeError(
+            "without a transaction nothing could be recorded with its change: leave the isolation level alone"
+        )
+
+
+@event.listens_for(WriteSession, "before_flush", propagate=True)
+def _flush_begins(session: Session, flush_context: object, instances: object) -> None:
+    pending(session).flushing = True
+
+
+@event.listens_for(WriteSession, "after_flush", propagate=True)
+def _flush_ends(session: Session, flush_context: object) -> None:
+    pending(session).flushing = False
 
 
 @event.listens_for(WriteSession, "after_transaction_end", propagate=True)
 def _leave(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        pending(session).forget()
+        noted = pending(session)
+        noted.forget()
+        if noted.follows is not None:
+            noted.follows.pop(FOLLOWER, None)
+            noted.follows = None
         session.info.pop(_RECORDED, None)
 
 

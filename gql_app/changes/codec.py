@@ -46,24 +46,24 @@ class Codec:
     def __init__(self, column_type: TypeEngine[Any], dialect: Dialect) -> None:
         self._stored = _round_trip(column_type, dialect)
         self._write, self._read = _texts(column_type, dialect)
-        self._mutable = _is_json(column_type) or isinstance(_bare(column_type), ARRAY)
+        self.mutable = _is_json(column_type) or isinstance(_bare(column_type), ARRAY)
 
     def freeze(self, value: Any) -> Frozen:
         """Raises TypeError or ValueError for a value that the column cannot hold."""
-        if value is None:
+        if value is None or value is JSON.NULL:
             return NULL
         stored = self._stored(value)
         if stored is None:
             return NULL
         text = self._write(stored)
-        return Frozen(self._read(text) if self._mutable else stored, text)
+        return Frozen(self._read(text) if self.mutable else stored, text)
 
     def frozen(self, stored: Any) -> Frozen:
         """The same for a value that came from the database."""
         if stored is None:
             return NULL
         text = self._write(stored)
-        return Frozen(self._read(text) if self._mutable else stored, text)
+        return Frozen(self._read(text) if self.mutable else stored, text)
 
     def decode(self, text: str | None) -> Any:
         """Raises Undecodable."""

@@ -66,9 +66,7 @@ def _take_over(session: Session, mapper: Mapper[Any], target: Tracked, former: A
 
 
 def _after_insert(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
-    session = _session_of(target)
-    session.info.pop(_TAKEN_OVER, None)
-    _note_created(session, connection, target)
+    _note_created(_session_of(target), connection, target)
 
 
 def _note_created(session: Session, connection: Connection, target: Tracked) -> None:
@@ -94,7 +92,9 @@ def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked)
     for name in names:
         if name not in state.dict:
             raise TypeError(f"{type(target).__name__}.{name} is tracked: assign None instead of del")
-    if unknown := [name for name in names if before[name] is NO_VALUE]:
+    codecs = codecs_of(type(target), connection.dialect)
+    # Of a value that can be changed in place the ORM has kept the very object.
+    if unknown := [name for name in names if before[name] is NO_VALUE or codecs[name].mutable]:
         _look_up_replaced(mapper, connection, state, unknown)
 
 
@@ -116,7 +116,7 @@ def _after_update(mapper: Mapper[Any], connection: Connection, target: Tracked) 
     session = _session_of(target)
     state = instance_state(target)
     if state.key is None:  # it has taken over a row
-        former = session.info[_TAKEN_OVER].pop(state)
+        former: Entity = session.info[_TAKEN_OVER].pop(state)
         pending(session).add(former)
         _note_created(session, connection, target)
     elif state.committed_state:

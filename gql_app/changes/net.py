@@ -4,7 +4,7 @@ Must hold: everything here was frozen when its statement ran. What becomes of th
 transient, expunged) changes nothing of what is logged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -82,6 +82,9 @@ class Pending:
 
     def __init__(self) -> None:
         self._frames: list[_Frame] = [_Frame("")]
+        self.flushing = False
+        self.follows: MutableMapping[Any, Any] | None = None
+        """The ``info`` of the connection whose changes these are."""
 
     def __bool__(self) -> bool:
         """Whether there is anything that is not recorded yet."""
@@ -90,6 +93,7 @@ class Pending:
     def forget(self) -> None:
         """The transaction has ended."""
         self._frames = [_Frame("")]
+        self.flushing = False
 
     def add(self, entity: Entity) -> None:
         entities = self._frames[-1].entities.setdefault((entity_type(entity.model), entity.public_id), [])
@@ -126,6 +130,7 @@ class Pending:
     def rolled_back(self, savepoint: str) -> None:
         """What it holds, with all savepoints within it, was never there."""
         self._closed(savepoint)
+        self.flushing = False  # a flush that fails rolls its savepoint back
 
     def _closed(self, savepoint: str) -> "list[_Frame]":
         place = next((i for i, frame in enumerate(self._frames) if i and frame.savepoint == savepoint), None)

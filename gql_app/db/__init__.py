@@ -7,13 +7,13 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
 from gql_app.db.database import Database, is_outage, refuses_a_value
-from gql_app.db.guard import ANNOUNCED, SAVEPOINTS, ReadOnly, UntrackedWrite, guard
+from gql_app.db.guard import ANNOUNCED, FOLLOWER, ReadOnly, UntrackedWrite, announcing, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 
 __all__ = [
     "ANNOUNCED",
+    "FOLLOWER",
     "ON_COMMIT",
-    "SAVEPOINTS",
     "Base",
     "BigId",
     "Database",
@@ -23,6 +23,7 @@ __all__ = [
     "UntrackedWrite",
     "UtcDateTime",
     "WriteSession",
+    "announcing",
     "guard",
     "is_outage",
     "refuses_a_value",

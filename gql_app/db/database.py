@@ -168,6 +168,8 @@ class Database:
             while not task.done():  # however often it is cancelled
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # nobody else asks for it
             raise
 
     async def _write(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it carries no types
 from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool, create_engine, event
@@ -45,10 +46,19 @@ class _Member:
         self._name = f"unit_{number}"
         self._open = False
         self._begun = False
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
     def cursor(self) -> sqlite3.Cursor:
         self._refuse_lost()
-        return self._writer.raw.cursor()
+        cursor = self._writer.raw.cursor()
+        self._cursors.add(cursor)
+        return cursor
+
+    def _close_cursors(self) -> None:
+        """Must hold: a result that nobody has read to its end holds up no commit, neither of others nor its own."""
+        for cursor in self._cursors:
+            cursor.close()
+        self._cursors.clear()
 
     def create_function(self, *args: Any, **kwargs: Any) -> None:
         """The real one has SQLAlchemy's functions already."""
@@ -70,6 +80,7 @@ class _Member:
         """Raises _Aborted."""
         self._refuse_lost()
         self._begun = False
+        self._close_cursors()
         if not self._open:
             try:
                 return self._writer.raw.commit()
@@ -82,6 +93,7 @@ class _Member:
 
     def rollback(self) -> None:
         self._begun = False
+        self._close_cursors()
         if self._open:
             self._open = False
             if self._writer.raw.in_transaction:

@@ -4,7 +4,7 @@ Must hold: a statement that may write a protected table runs only if whoever rec
 it stands behind everything that makes statements: the ORM, Core, texts, bare connections, other mappings of a table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Engine, event
@@ -15,6 +15,13 @@ from gql_app.db.statements import NOTHING, UNREADABLE, Writes, writes
 
 ANNOUNCED: Final[Mapping[str, Any]] = {"gql_app_announced": True}
 """Execution options of a statement whose changes are recorded by whoever executes it."""
+
+
+def announcing(table: str) -> Mapping[str, Any]:
+    """The same for a statement that was made by others: what it writes besides this table is looked at."""
+    return {"gql_app_announced": frozenset({table.lower()})}
+
+
 WRITER: Final[Mapping[str, Any]] = {"gql_app_access": "write"}
 """Execution options of the connections of units of work that write."""
 READER: Final[Mapping[str, Any]] = {"gql_app_access": "read"}
@@ -22,8 +29,8 @@ READER: Final[Mapping[str, Any]] = {"gql_app_access": "read"}
 MIGRATION: Final[Mapping[str, Any]] = {"gql_app_access": "migration"}
 """… of migrations, which nothing records."""
 
-SAVEPOINTS: Final = "gql_app_savepoints"
-"""Where a connection's ``info`` holds who is to hear of its savepoints."""
+FOLLOWER: Final = "gql_app_follower"
+"""Where a connection's ``info`` holds who records the changes of its transaction."""
 
 _MOST_TEXTS = 2_000
 _SAVEPOINTS = (SavepointClause, RollbackToSavepointClause, ReleaseSavepointClause)
@@ -40,7 +47,9 @@ class ReadOnly(TypeError):
 
 
 class Follower(Protocol):
-    """Hears of the savepoints of a connection, by their names, and knows whether something is not recorded yet."""
+    """Records the changes of a transaction: true while something is not recorded yet."""
+
+    flushing: bool
 
     def __bool__(self) -> bool: ...
     def opened(self, savepoint: str) -> None: ...
@@ -80,18 +89,24 @@ class Guard:
         if found is NOTHING:
             return
         options = context.execution_options
-        if "gql_app_announced" in options:
+        announced = options.get("gql_app_announced")
+        if announced is True:
             return
         access = options.get("gql_app_access")
-        if access == "write" and "compiled_cache" in options and self._is_flush(options["compiled_cache"]):
+        if access == "write" and "compiled_cache" in options and self._is_flush(context):
             return
         if found is None:
             found = self._learn(text)
         if found is not NOTHING and access != "migration":
-            self._judge(found, access, context)
+            self._judge(found, access, announced or (), context)
 
-    def _is_flush(self, cache: object) -> bool:
-        """Whether this is a mapper's own cache of compiled statements, which nothing but its flushes uses."""
+    def _is_flush(self, context: Any) -> bool:
+        """Whether a session that records is flushing, and this is a statement of its mappers: they use a cache of
+        compiled statements of their own."""
+        follower: Follower | None = context.root_connection.info.get(FOLLOWER)
+        return follower is not None and follower.flushing and self._is_ours(context.execution_options["compiled_cache"])
+
+    def _is_ours(self, cache: object) -> bool:
         known = self._caches.get(id(cache))
         if known is None:  # mappers make another one when they are configured anew
             ours = any(cache is mapper._compiled_cache for mapper in self._mappers)
@@ -107,13 +122,13 @@ class Guard:
             self._read[text] = found
         return found
 
-    def _judge(self, found: Writes, access: str | None, context: Any) -> None:
+    def _judge(self, found: Writes, access: str | None, announced: Collection[str], context: Any) -> None:
         if found.transaction and access is not None:
             _tell_of_savepoint(context.root_connection, getattr(context.compiled, "statement", None))
             return
         if access == "read" and (found.tables or found.schema):
             raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
-        for table in sorted(found.tables):
+        for table in sorted(found.tables.difference(announced)):
             if table == UNREADABLE:
                 raise UntrackedWrite(
                     "it cannot be told which table this statement writes; use a plain name, as it might be one whose "
@@ -130,7 +145,7 @@ def _commit_if_nothing_is_unsaid(commit: Callable[[Any], None]) -> Callable[[Any
     """There is no event before a commit that a connection makes by itself, past the session's."""
 
     def commit_if(connection: Any) -> None:
-        if connection.info.get(SAVEPOINTS):
+        if connection.info.get(FOLLOWER):
             raise TypeError("changes are not recorded yet: the session commits them, not its connection")
         commit(connection)
 
@@ -143,7 +158,7 @@ def _tell_of_savepoint(connection: Connection, statement: object) -> None:
             "this statement would begin or end a transaction behind the session's back: use session.begin_nested(), "
             "or raise an exception to roll everything back"
         )
-    follower: Follower | None = connection.info.get(SAVEPOINTS)
+    follower: Follower | None = connection.info.get(FOLLOWER)
     if follower is None:
         return
     if isinstance(statement, RollbackToSavepointClause):

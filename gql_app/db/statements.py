@@ -32,6 +32,10 @@ _VERB = re.compile(
 )
 """A text without any of these writes nothing: most texts are reads, and done with here."""
 
+_AMBIGUOUS = re.compile(r"[\r\\\[`]|/\*(?:(?!\*/).)*/\*", re.S)
+"""Where the dialects disagree about what is quoted: what ends a line, escapes in strings, names in brackets and
+backticks, nested comments. Of such a text everything is read, strings and comments too."""
+_MARKS = re.compile(r"['\"`\[\]]|/\*|\*/|--")
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
 _SCHEMA = {"CREATE", "DROP", "ALTER"}
 _NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
@@ -71,6 +75,9 @@ def writes(statement: str) -> Writes:
     if not _VERB.search(statement):
         return NOTHING
     found = _read(statement)
+    if _AMBIGUOUS.search(statement):
+        bare = _read(_MARKS.sub(" ", statement))
+        found = Writes(found.tables | bare.tables, found.transaction or bare.transaction, found.schema or bare.schema)
     return found if found != NOTHING else NOTHING
 
 
@@ -84,14 +91,17 @@ def _read(statement: str, *, program: bool = False) -> Writes:
             inner.append(match["inside"])
         elif kind in ("escaped", "text"):
             texts.append(match.group())
+            tokens.append(_Token("text", match.group()))
         elif kind != "skip":
             tokens.append(_Token(kind, match.group()))
     first = tokens[0].word if tokens else ""
     tables = set(_tables(tokens))
     if program or first in ("DO", "CREATE", "PREPARE"):  # its statements may stand in quotes
-        inner += [text.strip("'eE").replace("''", "'") for text in texts]
+        inner += [text.partition("'")[2].removesuffix("'").replace("''", "'") for text in texts]
     for each in inner:
         tables |= _read(each, program=True).tables
+    if program and any(token.word == "EXECUTE" for token in tokens):
+        tables.add(UNREADABLE)  # it executes a text that it makes
     prepared = first == "PREPARE" and len(tokens) > 1 and tokens[1].word == "TRANSACTION"
     return Writes(frozenset(tables), first in _TRANSACTION or prepared, first in _SCHEMA)
 
@@ -119,7 +129,7 @@ def _is_update(tokens: Sequence[_Token], index: int) -> bool:
     before, after = _at(tokens, index - 1), _at(tokens, index + 1)
     if before.word in ("FOR", "KEY", "ON") or after.word in _NO_TABLE:
         return False
-    return after.kind in ("word", "quoted", "coded") or after.text == "("
+    return after.kind in ("word", "quoted", "coded", "text") or after.text == "("
 
 
 def _at(tokens: Sequence[_Token], index: int) -> _Token:
@@ -154,6 +164,8 @@ def _name(token: _Token) -> str:
     match token.kind:
         case "word":
             return token.text.lower()
+        case "text":  # SQLite takes it for a name where one must be
+            return token.text.partition("'")[2].removesuffix("'").replace("''", "'").lower()
         case "quoted":
             quote = token.text[0]
             inside = token.text[1:].removesuffix("]" if quote == "[" else quote)

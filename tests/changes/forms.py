@@ -28,6 +28,7 @@ class Berth(Tracked, Base):
 
     code: Mapped[str] = mapped_column(String(20), primary_key=True)
     spec: Mapped[dict[str, Any] | None] = tracked(MutableDict.as_mutable(JSON()))
+    plan: Mapped[dict[str, Any] | None] = tracked(JSON)
     price: Mapped[Decimal | None] = tracked(Numeric(10, 2))
     free_from: Mapped[datetime | None] = tracked(UtcDateTime)
     depth: Mapped[int] = tracked(default=3)
@@ -146,6 +147,24 @@ UNIT_OF_WORK = [
     Form("bulk_insert_mappings", "session.bulk_insert_mappings(F, [{}])", "!use session.add_all"),
     Form("bulk_update_mappings", "session.bulk_update_mappings(F, [{'id': r.id, 'note': 'x'}])",
          "!use session.add_all"),
+    Form("a JSON changed in place before another is assigned", "c.plan = {'a': 1}; session.flush(); c.plan['a'] = 2; "
+         "c.plan = {**c.plan, 'b': 1}; session.flush()", 'UPDATED plan: – → {"a":2,"b":1}'),
+    Form("JSON.NULL", "c.plan = {'a': 1}; session.flush(); c.plan = JSON.NULL", ""),
+    Form("delete, and add another with its key, together with others", "session.delete(r); "
+         "session.add(F(id=50, requester_id=ada.id, litres=5)); session.add(F(id=r.id, requester_id=ada.id, litres=6))",
+         "CREATED status: – → PENDING; CREATED litres: – → 5.00; DELETED; CREATED status: – → PENDING; CREATED litres: "
+         "– → 6.00"),
+    Form("delete, and add one of a subclass with its key, in one flush", "session.delete(ada); session.add(Premium("
+         "id=ada.id, username='x', email='x@example.test', password_hash=HASH, premium_since=datetime.now(UTC)))",
+         "!session.flush() between"),
+    Form("a plain session on the connection: update() of many", "Session(session.connection())"
+         ".execute(update(F), [{'id': r.id, 'note': 'x', 'version': 1}])", GUARD),
+    Form("a second session that records, on the connection", "WriteSession(session.connection()).get(F, r.id)",
+         "!another session records"),
+    Form("a connection without transactions", "session.rollback(); session.connection(execution_options="
+         "{'isolation_level': 'AUTOCOMMIT'})", "!without a transaction"),
+    Form("the outer transaction is committed past an open savepoint", "t = session.get_transaction(); "
+         "session.begin_nested(); r.note = 'x'; t.commit()", "!not recorded yet"),
     Form("an untracked class for the same table", "session.get(Impostor, r.id).note = 'x'", GUARD),
 ]  # fmt: skip
 BULK = [
@@ -164,6 +183,12 @@ BULK = [
     Form("update() in a lambda_stmt()", "session.execute(lambda_stmt(lambda: update(F).values(note='x')))", GUARD),
     Form("update() with with_loader_criteria()", "session.execute(update(F).values(note='x')"
          ".options(with_loader_criteria(F, F.note == 'a')))", "UPDATED note: a → x"),
+    Form("update() of a discriminator", "session.execute(update(U).values(plan='PREMIUM'))", "!load the objects"),
+    Form("delete() by criteria that match other rows each time", "session.execute(delete(F).where(F.id.in_("
+         "select(F.id).order_by(func.random()).limit(1))))", "DELETED"),
+    Form("update() with a text that writes in a CTE", "q = text(\"UPDATE projects SET name = 'z' RETURNING name\")"
+         ".columns(column('name', String)).cte('q'); session.execute(update(F).values(note=select(q.c.name)"
+         ".scalar_subquery()))", "!writes projects"),
     Form("update() that changes nothing", "session.execute(update(F).values(note=F.note))", ""),
     Form("update() with RETURNING", "assert session.execute(update(F).where(F.id == r.id).values(note='x')"
          ".returning(F.note)).all() == [('x',)]", "UPDATED note: a → x"),

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import bindparam, delete, func, insert, lambda_stmt, select, text, update
+from sqlalchemy import JSON, String, bindparam, column, delete, func, insert, lambda_stmt, select, text, update
 from sqlalchemy.orm import Session, aliased, make_transient, with_loader_criteria
 from sqlalchemy.orm.attributes import flag_modified
 
 from gql_app.accounts.models import PremiumUser, User
-from gql_app.db import Database
+from gql_app.db import Database, WriteSession
 from gql_app.fuel_requests.models import FuelRequest
 from tests.changes.forms import FORMS, Base, Berth, Ferry, Form, Impostor, document
 from tests.things import HASH, add_request, add_user, head_of, logged, new_premium_user, rows_of
@@ -23,6 +23,7 @@ NAMES: dict[str, Any] = {
     "Impostor": Impostor, "HASH": HASH, "UTC": UTC, "EAST": timezone(timedelta(hours=5, minutes=30)),
     "datetime": datetime, "Decimal": Decimal, "uuid4": uuid4, "select": select, "update": update, "delete": delete,
     "insert": insert, "text": text, "func": func, "bindparam": bindparam, "flag_modified": flag_modified,
+    "JSON": JSON, "Session": Session, "WriteSession": WriteSession, "column": column, "String": String,
     "aliased": aliased, "lambda_stmt": lambda_stmt, "with_loader_criteria": with_loader_criteria,
     "make_transient": make_transient,
 }  # fmt: skip

@@ -286,3 +286,20 @@ async def test_those_who_wait_when_the_database_is_closed_are_told(path: Path) -
     async with asyncio.timeout(10):
         found = [await each for each in writing]
     assert [type(each) for each in found] == [str] + [RuntimeError] * 3
+
+
+async def test_a_result_that_nobody_reads_holds_up_no_commit(db: Database) -> None:
+    await together(db, add, add)
+    kept: list[object] = []
+
+    def leave_unread(session: Session) -> None:
+        kept.append(session.connection().execute(text("SELECT * FROM users")))
+        add(session)
+
+    def raise_unread(session: Session) -> None:
+        kept.append(session.connection().execute(text("SELECT * FROM users")))
+        raise ValueError
+
+    found = await together(db, leave_unread, raise_unread, add)
+    assert [type(each) for each in found] == [type(None), ValueError, str]
+    assert isinstance(await db.write(add), str)
