@@ -150,7 +150,7 @@ class _Rows:
         self._model = model
         self._dialect = session.get_bind().dialect
         self._mapper: Mapper[Any] = mapper_of(model).base_mapper
-        table = self._mapper.local_table
+        table = self._table = table_of(self._mapper.class_)
         # All attributes of all subclasses in this table: any of them may be among those that are set.
         self._tracked = {
             each.class_: {name: a.column for name, a in attributes_of(each.class_).items() if a.column.table is table}
@@ -207,16 +207,18 @@ class _Rows:
         parameters: Any = state.parameters
         return self._found(query, parameters or {})
 
-    def among(self, ids: Mapping[UUID, Any]) -> ColumnElement[bool]:
+    def among(self, ids: Mapping[UUID, Any], public_id: Any = None) -> ColumnElement[bool]:
         """That a row is one of these, however many: they travel in one parameter."""
-        public_id: Any = self._model.public_id
+        public_id = self._model.public_id if public_id is None else public_id
         if self._dialect.name == "postgresql":
             return public_id == any_(bound(list(ids), ARRAY(Uuid())))  # type: ignore[no-any-return]
         listed = func.json_each(json.dumps([each.hex for each in ids])).table_valued(column("value", Uuid()))
         return public_id.in_(select(listed.c.value))  # type: ignore[no-any-return]
 
     def read(self, ids: Mapping[UUID, Any]) -> dict[UUID, _Row]:
-        return self._found(self._select.where(self.among(ids)), {}) if ids else {}
+        """The rows as they are now, whether they still meet any criteria or not."""
+        query = select(self._table.c.public_id, *self._columns).order_by(*self._mapper.primary_key)
+        return self._found(query.where(self.among(ids, self._table.c.public_id)), {}) if ids else {}
 
     def refresh(self, rows: Mapping[UUID, _Row]) -> None:
         """The objects of these rows that the session holds show what is in them now."""

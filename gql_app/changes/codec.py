@@ -16,8 +16,25 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CHAR, JSON, REAL, Boolean, Dialect, Float, Numeric, Uuid
+from sqlalchemy import (
+    ARRAY,
+    CHAR,
+    JSON,
+    NCHAR,
+    REAL,
+    Boolean,
+    DateTime,
+    Dialect,
+    Float,
+    Integer,
+    Interval,
+    Numeric,
+    String,
+    Time,
+    Uuid,
+)
 from sqlalchemy import Enum as EnumType
+from sqlalchemy.dialects.postgresql import BIT, INTERVAL
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from gql_app.errors import Undecodable
@@ -103,11 +120,35 @@ def _round_trip(column_type: TypeEngine[Any], dialect: Dialect) -> Callable[[Any
         return value if result is None else result(value)
 
     driver = _DRIVERS.get(_python_type(column_type))
-    return stored if driver is None else lambda value: driver(stored(value))
+    lossy = dialect.name == "sqlite" and isinstance(bare, Numeric | Float)
+
+    def given_back(value: Any) -> Any:
+        found = stored(value)
+        if lossy and found is not None and math.isnan(found):  # SQLite stores "not a number" as NULL
+            return None
+        return found if driver is None or found is None else driver(found)
+
+    return given_back
 
 
-_DRIVERS: dict[type, Callable[[Any], Any]] = {int: int, float: float, bytes: bytes}
-"""The types that drivers give back whatever was given: True in an INTEGER comes back as 1."""
+def _integer(value: Any) -> int:
+    if value != (whole := int(value)) and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no whole number")
+    return whole
+
+
+def _without_sign_of_zero(value: Any) -> Any:
+    return abs(value) if value == 0 else value
+
+
+_DRIVERS: dict[type, Callable[[Any], Any]] = {
+    int: _integer,
+    float: lambda value: _without_sign_of_zero(float(value)),
+    Decimal: _without_sign_of_zero,
+    bytes: bytes,
+    str: lambda value: str.__str__(value) if isinstance(value, str) else str(value),
+}
+"""What drivers give back whatever was given: for True in an INTEGER 1, for a text that is an enum its plain text."""
 
 
 def _type_code(bare: TypeEngine[Any], dialect: Dialect) -> int | None:
@@ -119,7 +160,7 @@ def _type_code(bare: TypeEngine[Any], dialect: Dialect) -> int | None:
 
 def _json_round_trip(column_type: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:
     if not isinstance(column_type, TypeDecorator):
-        return lambda value: value
+        return lambda value: json.loads(json.dumps(value))
     decorated: TypeDecorator[Any] = column_type
 
     def stored(value: Any) -> Any:
@@ -137,11 +178,28 @@ def _servers_part(bare: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], An
         return (lambda value: struct.unpack("f", struct.pack("f", value))[0]) if single else None
     if isinstance(bare, Numeric):
         scale = bare.scale if bare.scale is not None else (0 if bare.precision is not None else None)
-        return None if scale is None else lambda value: _rounded(Decimal(value), scale)
-    if isinstance(bare, CHAR) and bare.length is not None:
-        length = bare.length
-        return lambda value: value.ljust(length)
+        return Decimal if scale is None else lambda value: _rounded(Decimal(value), scale)
+    if isinstance(bare, DateTime) and bare.timezone:
+        return _zoned
+    if isinstance(bare, Time):
+        return lambda value: value.replace(tzinfo=None)
+    if isinstance(bare, String) and bare.length is not None:
+        length, padded = bare.length, isinstance(bare, CHAR | NCHAR)
+        return lambda value: _fitted(value, length, padded=padded)
     return None
+
+
+def _zoned(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a moment needs its timezone: use datetime.now(UTC)")
+    return value
+
+
+def _fitted(value: str, length: int, *, padded: bool) -> str:
+    """Blanks at the end that have no room are cut off; what else has none is refused by the server."""
+    if len(value) > length and not value[length:].strip(" "):
+        value = value[:length]
+    return value.ljust(length) if padded else value
 
 
 def _rounded(value: Decimal, scale: int) -> Decimal:
@@ -150,6 +208,7 @@ def _rounded(value: Decimal, scale: int) -> Decimal:
 
 def _texts(column_type: TypeEngine[Any], dialect: Dialect) -> tuple[Write, Read]:
     bare = _bare(column_type)
+    _refuse_inexact(column_type, bare)
     if _is_json(column_type):
         return _json, json.loads
     if isinstance(bare, ARRAY):
@@ -174,6 +233,22 @@ def _texts(column_type: TypeEngine[Any], dialect: Dialect) -> tuple[Write, Read]
     )
 
 
+def _refuse_inexact(column_type: TypeEngine[Any], bare: TypeEngine[Any]) -> None:
+    """Types of which it cannot be told beforehand what the database gives back."""
+    precise = [getattr(bare, name, None) for name in ("precision", "second_precision", "fields")]
+    if isinstance(bare, DateTime | Time | Interval | INTERVAL) and any(each is not None for each in precise):
+        raise TypeError(f"the log cannot follow the rounding of {bare!r}: leave its precision out")
+    if isinstance(bare, ARRAY):
+        simple = isinstance(_bare(bare.item_type), Integer | String | Uuid | Boolean) and bare.dimensions in (None, 1)
+        if not simple or isinstance(_bare(bare.item_type), CHAR | NCHAR):
+            raise TypeError(f"the log has no text for {bare!r}: use an ARRAY of one dimension, or JSON")
+    if isinstance(bare, BIT):
+        raise TypeError(f"the log has no text for {bare!r}: use a String")
+    given = getattr(type(column_type), "process_result_value", None)
+    if _is_json(column_type) and given not in (None, TypeDecorator.process_result_value):
+        raise TypeError(f"the log has no text for what {column_type!r} makes of its JSON: track plain JSON")
+
+
 def _python_type(column_type: TypeEngine[Any]) -> type:
     if isinstance(_bare(column_type), Boolean):
         return bool
@@ -184,10 +259,21 @@ def _python_type(column_type: TypeEngine[Any]) -> type:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return json.dumps(_whole(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of numbers: 1.0 is 1, as JSONB gives it back."""
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _moment(value: datetime) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{value!r} is no moment: use datetime.now(UTC)")
     return value.isoformat() if value.tzinfo is None else value.astimezone(UTC).isoformat()
 
 
@@ -196,7 +282,7 @@ def _date(value: date) -> str:
 
 
 def _float(value: Any) -> str:
-    return repr(float(value))
+    return repr(float(value) + 0.0)  # minus zero is zero
 
 
 def _read_float(text: str) -> float:
@@ -228,7 +314,7 @@ _BY_TYPE: dict[type, tuple[Write, Read]] = {
     bool: (lambda value: "true" if value else "false", _boolean),
     int: (lambda value: str(int(value)), int),
     float: (_float, _read_float),
-    Decimal: (lambda value: format(value, "f"), Decimal),
+    Decimal: (lambda value: format(_without_sign_of_zero(value), "f"), Decimal),
     datetime: (_moment, datetime.fromisoformat),
     date: (_date, date.fromisoformat),
     time: (lambda value: str(value.isoformat()), time.fromisoformat),

@@ -4,7 +4,8 @@ Mapper events tell of each object that a flush writes, also of orphans and casca
 the statement it is settled what the log will need; after it the values that were sent are frozen.
 """
 
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from sqlalchemy import ClauseElement, Connection, event, select
@@ -19,6 +20,7 @@ from gql_app.changes.tracking import Tracked, attributes_of, codecs_of
 from gql_app.db import WriteSession
 
 _TAKEN_OVER = "gql_app_taken_over"
+_EXPIRED = "gql_app_expired"
 
 
 def _session_of(target: Tracked) -> Session:
@@ -73,6 +75,8 @@ def _note_created(session: Session, connection: Connection, target: Tracked) -> 
     loaded = instance_state(target).dict
     codecs = codecs_of(type(target), connection.dialect)
     values: dict[str, Pair] = {}
+    if unknown := instance_state(target).expired_attributes & codecs.keys():
+        _refuse_listener(target, unknown)
     for name, codec in codecs.items():
         if loaded.get(name) is not None:
             values[name] = (NULL, codec.freeze(loaded[name]))
@@ -80,8 +84,9 @@ def _note_created(session: Session, connection: Connection, target: Tracked) -> 
 
 
 def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
-    _session_of(target)
-    state = instance_state(target)
+    session, state = _session_of(target), instance_state(target)
+    if state.expired_attributes:
+        session.info.setdefault(_EXPIRED, {})[state] = frozenset(state.expired_attributes)
     before = state.committed_state
     if not before:
         return
@@ -119,8 +124,30 @@ def _after_update(mapper: Mapper[Any], connection: Connection, target: Tracked) 
         former: Entity = session.info[_TAKEN_OVER].pop(state)
         pending(session).add(former)
         _note_created(session, connection, target)
-    elif state.committed_state:
+        return
+    # An SQL expression that an author's event has assigned: the ORM expires it as soon as it was sent.
+    expired = session.info.get(_EXPIRED, {}).pop(state, frozenset())
+    if expressions := (state.expired_attributes - expired) & attributes_of(type(target)).keys():
+        _refuse_listener(target, expressions)
+    if before := state.committed_state:
+        if before.get("public_id", target.public_id) != target.public_id:
+            _refuse_listener(target, {"public_id"})
+        if odd := {name for name in attributes_of(type(target)) if name in before and _is_odd(state, name)}:
+            _refuse_listener(target, odd)
         _note_replaced(session, connection, state, attributes_of(type(target)))
+
+
+def _is_odd(state: InstanceState[Any], name: str) -> bool:
+    """Changed after `_before_update` has looked at it: its old or new value is not known."""
+    return state.committed_state[name] is NO_VALUE or name not in state.dict
+
+
+def _refuse_listener(target: Tracked, names: AbstractSet[str]) -> NoReturn:
+    listed = ", ".join(sorted(names))
+    raise TypeError(
+        f"{type(target).__name__}: a mapper event has changed {listed} in a way that cannot be recorded: assign "
+        "values, and change what is mutable before the flush"
+    )
 
 
 def _note_replaced(session: Session, connection: Connection, state: InstanceState[Any], names: Any) -> None:

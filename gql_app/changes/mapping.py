@@ -7,13 +7,14 @@ refused here by name. So a model that can be mapped is recorded completely.
 import weakref
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, Computed, Identity, event
+from sqlalchemy import Column, Computed, Identity, Uuid, event
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Mapper
 
 from gql_app.changes.codec import Codec
-from gql_app.changes.tracking import Attribute, Tracked, attributes_of, readable_by, table_of
+from gql_app.changes.tracking import Attribute, Tracked, attributes_of, forget, readable_by, table_of
 from gql_app.db import guard
+from gql_app.db.statements import NO_TABLE
 
 LONGEST_NAME = 64
 """Characters of an entity type and of an attribute, as wide as the log's columns."""
@@ -46,8 +47,16 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
         _check_column(model, attribute)
     for column in table_of(model).c:
         _check_foreign_keys(mapper, model, column)
-    if model.__owner__ is not None and not isinstance(mapper.columns.get(model.__owner__), Column):
-        _refuse(f"{model.__name__}.__owner__ names {model.__owner__!r}", "name a column attribute of the model")
+    if model.__owner__ is not None:
+        owner = mapper.columns.get(model.__owner__)
+        if not isinstance(owner, Column):
+            _refuse(f"{model.__name__}.__owner__ names {model.__owner__!r}", "name a column attribute of the model")
+        if not owner.primary_key:
+            _check_column(model, Attribute(model.__owner__, owner, secret=False))
+    public_id: Any = mapper.columns["public_id"]
+    if not isinstance(public_id.type, Uuid) or not public_id.type.as_uuid or public_id.onupdate is not None:
+        _refuse(f"{model.__name__}.public_id is overridden", "leave it as Tracked declares it")
+    _check_table(model)
     guard.protect(mapper)
     readable_by.cache_clear()
 
@@ -81,6 +90,15 @@ def _check_column(model: type[Tracked], attribute: Attribute) -> None:
         _refuse(f"{where} is tracked and its default is the database's (server_default=)", "add a default= of Python's")
 
 
+def _check_table(model: type[Tracked]) -> None:
+    table = table_of(model)
+    if table.name.upper() in NO_TABLE:
+        _refuse(f"the table {table.name} has a word of SQL for its name", "give it another name")
+    for part in (*table.c, *table.constraints):
+        if any(str(name).startswith("sqlite_on_conflict") for name in part.dialect_kwargs):
+            _refuse(f"{table.name} replaces or ignores rows in a conflict (sqlite_on_conflict)", "leave it out")
+
+
 def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Column[Any]) -> None:
     where = f"{table_of(model).name}.{column.name}"
     if column.primary_key and mapper.inherits is not None and mapper.local_table is not mapper.inherits.local_table:
@@ -111,7 +129,10 @@ def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
         except TypeError as error:
             raise Untrackable(f"{where} cannot be tracked: {error}") from None
         if not mapper.column_attrs[attribute.name].active_history:
-            _refuse(f"{where} is tracked without active_history", "declare it with tracked(…)")
+            _refuse(
+                f"{where} is tracked without active_history",
+                "declare it with tracked(…), or its composite(…, active_history=True)",
+            )
     for relationship in mapper.relationships:
         secondary: Any = relationship.secondary
         if secondary is not None and not relationship.viewonly:
@@ -122,5 +143,10 @@ def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
             )
 
 
+def _instrumented(model: type[Tracked], name: str, attribute: object) -> None:
+    forget(model)
+
+
+event.listen(Tracked, "attribute_instrument", _instrumented, propagate=True)
 event.listen(Tracked, "after_mapper_constructed", _constructed, propagate=True)
 event.listen(Tracked, "mapper_configured", _configured, propagate=True)

@@ -121,7 +121,10 @@ class Pending:
 
     def released(self, savepoint: str) -> None:
         """What it holds, with all savepoints within it, counts for the frame around it."""
-        for frame in self._closed(savepoint):
+        self._merge(self._closed(savepoint))
+
+    def _merge(self, frames: "list[_Frame]") -> None:
+        for frame in frames:
             for entities in frame.entities.values():
                 for entity in entities:
                     self.add(entity)
@@ -129,20 +132,24 @@ class Pending:
 
     def rolled_back(self, savepoint: str) -> None:
         """What it holds, with all savepoints within it, was never there."""
-        self._closed(savepoint)
+        if self._closed(savepoint):
+            self._frames.append(_Frame(savepoint))  # it is still there, and may be rolled back to again
         self.flushing = False  # a flush that fails rolls its savepoint back
 
     def _closed(self, savepoint: str) -> "list[_Frame]":
-        place = next((i for i, frame in enumerate(self._frames) if i and frame.savepoint == savepoint), None)
-        if place is None:
-            return []
+        place = len(self._frames) - 1
+        while place and self._frames[place].savepoint != savepoint:
+            place -= 1
+        return self._from(place) if place else []
+
+    def _from(self, place: int) -> "list[_Frame]":
         closed, self._frames = self._frames[place:], self._frames[:place]
         return closed
 
     def take(self) -> list[NetChange]:
         """All net changes, in the order in which their entities were first touched; afterwards there are none."""
         if len(self._frames) > 1:  # left open: the commit releases them
-            self.released(self._frames[1].savepoint)
+            self._merge(self._from(1))
         entities, self._frames[0].entities = self._frames[0].entities, {}
         return [change for each in entities.values() for entity in each for change in entity.net()]
 

@@ -22,7 +22,7 @@ class Subjects:
 
     def __init__(self, session: Session, entities: Iterable[Entity]) -> None:
         self._session = session
-        self._missing = {id(each): each for each in entities if not self._here(each.subject)}
+        self._missing = {id(each): each for each in entities if not self._here(each)}
         self._loaded: dict[int, Tracked] = {}
 
     def of(self, entity: Entity) -> Tracked:
@@ -34,8 +34,12 @@ class Subjects:
             raise LookupError(f"{entity.model.__name__} {entity.public_id} is not there any more")
         return found
 
-    def _here(self, subject: Tracked | None) -> bool:
-        return subject is not None and (state := inspect(subject)).session is self._session and bool(state.key)
+    def _here(self, entity: Entity) -> bool:
+        if entity.subject is None:
+            return False
+        state = inspect(entity.subject)
+        mine = state.session is self._session and state.key is not None
+        return mine and state.dict.get("public_id") == entity.public_id
 
     def _load(self, wanted: Entity) -> None:
         root: type[Tracked] = mapper_of(wanted.model).base_mapper.class_

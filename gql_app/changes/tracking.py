@@ -58,7 +58,12 @@ class Tracked:
         """
         if not any(hasattr(base, "__table__") for base in cls.__mro__[1:]):
             version = cls.version = mapped_column(Integer, nullable=False, sort_order=902)
-            own = cls.__dict__.get("__mapper_args__", {})
+            own = getattr(cls, "__mapper_args__", {})
+            if not isinstance(own, Mapping) or {"version_id_col", "version_id_generator"} & own.keys():
+                raise TypeError(
+                    f"{cls.__name__}.__mapper_args__ must be a dictionary without version_id_col and "
+                    "version_id_generator: tracked models have a version of their own"
+                )
             cls.__mapper_args__ = {**own, "version_id_col": version}  # type: ignore[attr-defined]
         super().__init_subclass__(**kwargs)
 
@@ -131,6 +136,14 @@ def codecs_of(model: type[Tracked], dialect: Dialect) -> Mapping[str, Codec]:
         found = {name: Codec(each.column.type, dialect) for name, each in attributes_of(model).items()}
         _codecs[model, dialect.name] = found
     return found
+
+
+def forget(model: type) -> None:
+    """What was found out about the attributes of a class: it has got another one."""
+    for known in [each for each in _attributes if issubclass(each, model)]:
+        del _attributes[known]
+    for pair in [each for each in _codecs if issubclass(each[0], model)]:
+        del _codecs[pair]
 
 
 _codecs: dict[tuple[type, str], Mapping[str, Codec]] = {}

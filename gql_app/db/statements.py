@@ -38,7 +38,7 @@ backticks, nested comments. Of such a text everything is read, strings and comme
 _MARKS = re.compile(r"['\"`\[\]]|/\*|\*/|--")
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
 _SCHEMA = {"CREATE", "DROP", "ALTER"}
-_NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
+NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
 """What follows UPDATE where it is no statement: ON CONFLICT DO UPDATE SET, FOR UPDATE OF, AFTER UPDATE ON, …"""
 UNREADABLE = "?"
 """Stands for a table whose name cannot be told from the text."""
@@ -127,7 +127,7 @@ def _tables(tokens: Sequence[_Token]) -> Iterator[str]:
 
 def _is_update(tokens: Sequence[_Token], index: int) -> bool:
     before, after = _at(tokens, index - 1), _at(tokens, index + 1)
-    if before.word in ("FOR", "KEY", "ON") or after.word in _NO_TABLE:
+    if before.word in ("FOR", "KEY", "ON") or after.word in NO_TABLE:
         return False
     return after.kind in ("word", "quoted", "coded", "text") or after.text == "("
 

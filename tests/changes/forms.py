@@ -165,6 +165,16 @@ UNIT_OF_WORK = [
          "{'isolation_level': 'AUTOCOMMIT'})", "!without a transaction"),
     Form("the outer transaction is committed past an open savepoint", "t = session.get_transaction(); "
          "session.begin_nested(); r.note = 'x'; t.commit()", "!not recorded yet"),
+    Form("an author's before_commit", "event.listen(session, 'before_commit', lambda s: setattr(r, 'note', 'late'))",
+         "!not recorded yet"),
+    Form("an author's before_update that assigns", "listen('before_update', lambda m, c, t: setattr(t, 'note', 'y')); "
+         "r.decided_at = datetime.now(UTC)", "UPDATED note: a → y"),
+    Form("an author's before_update that assigns SQL", "listen('before_update', lambda m, c, t: setattr(t, 'note', "
+         "func.upper('y'))); r.decided_at = datetime.now(UTC)", "!a mapper event has changed note"),
+    Form("an author's after_update that assigns", "listen('after_update', lambda m, c, t: setattr(t, 'note', 'y')); "
+         "r.note = 'x'", "UPDATED note: a → x"),
+    Form("an author's before_update with a statement", "listen('before_update', lambda m, c, t: c.execute(update(T)"
+         ".values(note='y'))); r.note = 'x'", GUARD),
     Form("an untracked class for the same table", "session.get(Impostor, r.id).note = 'x'", GUARD),
 ]  # fmt: skip
 BULK = [

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB, TIMESTAMP
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeEngine
 
@@ -30,6 +30,14 @@ class Level(enum.IntEnum):
 
 class Name(enum.StrEnum):
     ADA = "ada"
+
+
+class Wrapped(sa.types.TypeDecorator[Any]):
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: object) -> Any:
+        return object()
 
 
 def values(members: type[enum.Enum]) -> list[str]:
@@ -63,6 +71,8 @@ CASES: dict[str, tuple[TypeEngine[Any], Cases]] = {
         [(Colour.RED, "RED"), ("b", "BLUE")],
     ),
     "Enum of integers": (sa.Enum(Level, native_enum=False, length=16), [(Level.HIGH, "HIGH")]),
+    "String of an enum": (sa.String(40), [(Name.ADA, "ada")]),
+    "Float around zero": (sa.Float(), [(-0.0, "0.0")]),
     "Enum of texts": (sa.Enum(Name, native_enum=False, length=16), [(Name.ADA, "ADA")]),
     "Enum without a class": (sa.Enum("one", "two", native_enum=False, length=16), [("two", "two")]),
     "JSON": (sa.JSON(), [({"b": [1, None], "a": "ä"}, '{"a":"ä","b":[1,null]}'), ([], "[]"), (0, "0")]),
@@ -70,7 +80,12 @@ CASES: dict[str, tuple[TypeEngine[Any], Cases]] = {
 }
 ON_POSTGRESQL: dict[str, tuple[TypeEngine[Any], Cases]] = {
     "REAL": (sa.REAL(), [(0.1, None)]),
-    "CHAR(4)": (sa.CHAR(4), [("ab", "ab  ")]),
+    "CHAR(4)": (sa.CHAR(4), [("ab", "ab  "), ("ab      ", "ab  ")]),
+    "NCHAR(4)": (sa.NCHAR(4), [("ab", "ab  ")]),
+    "String(3)": (sa.String(3), [("ab    ", "ab ")]),
+    "Numeric around zero": (sa.Numeric(10, 2), [(Decimal("-0.001"), "0.00")]),
+    "Numeric of others": (sa.Numeric(), [(10, "10")]),
+    "JSONB of numbers": (JSONB(), [({2: 1, 10: 1e16}, '{"10":10000000000000000,"2":1}')]),
     "DateTime with zone": (sa.DateTime(timezone=True), [(NOON, "2026-01-02T07:00:15.120000+00:00")]),
     "ARRAY": (sa.ARRAY(sa.Integer()), [([1, None, 3], '["1",null,"3"]')]),
     "JSONB": (JSONB(), [({"b": 1, "a": {"d": 1.5, "c": True}}, '{"a":{"c":true,"d":1.5},"b":1}')]),
@@ -142,9 +157,20 @@ def test_a_text_of_another_version_is_an_error_of_its_own(kind: TypeEngine[Any],
         Codec(kind, DefaultDialect()).decode(text)
 
 
-def test_a_type_without_a_text_is_refused() -> None:
-    with pytest.raises(TypeError, match="python_type"):
-        Codec(sa.PickleType(), DefaultDialect())
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (sa.PickleType(), "python_type"),
+        (sa.ARRAY(sa.Numeric(10, 2)), "JSON"),
+        (sa.ARRAY(sa.Integer(), dimensions=2), "JSON"),
+        (TIMESTAMP(precision=0), "precision"),
+        (BIT(3), "String"),
+        (Wrapped(), "plain JSON"),
+    ],
+)
+def test_a_type_without_an_exact_text_is_refused(kind: TypeEngine[Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        Codec(kind, DefaultDialect())
 
 
 def test_the_moment_is_that_of_utc() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import JSON, String, bindparam, column, delete, func, insert, lambda_stmt, select, text, update
+from sqlalchemy import JSON, String, bindparam, column, delete, event, func, insert, lambda_stmt, select, text, update
 from sqlalchemy.orm import Session, aliased, make_transient, with_loader_criteria
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -58,7 +58,19 @@ def run(session: Session, form: Form) -> None:
         "c": session.get_one(Berth, "B"),
         "f": session.get_one(Ferry, "Ada"),
     }
-    exec(form.code, {**NAMES, **found, "session": session})
+    listeners: list[tuple[str, Any]] = []
+
+    def listen(name: str, function: Any) -> None:
+        listeners.append((name, function))
+        event.listen(FuelRequest, name, function)
+
+    try:
+        exec(form.code, {**NAMES, **found, "session": session, "listen": listen, "event": event})
+        if listeners:
+            session.flush()
+    finally:
+        for name, function in listeners:
+            event.remove(FuelRequest, name, function)
 
 
 async def what_is_said(db: Database, start: int) -> str:
