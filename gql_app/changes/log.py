@@ -1,18 +1,19 @@
 """Reading the change log: where it begins and ends, a page of it, and cursors."""
 
-import itertools
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeLogState, ChangeRecord
-from gql_app.db import Database
+from gql_app.db import Database, moment
 from gql_app.errors import CursorExpired, Invalid
 
 PAGE = 500
 """Events read in one statement."""
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far ahead of the database's clock the time of an event may be; one that is further ahead is wrong."""
 
 
 def parse_cursor(cursor: str) -> int:
@@ -78,21 +79,45 @@ async def news(db: Database, after: int) -> Sequence[ChangeEvent]:
     return [ChangeEvent.of(row) for row in rows]
 
 
+def cut(moments: Iterable[datetime], before: datetime) -> int:
+    """How many of these events to forget, from the first one on; ``moments`` are their times, in the log's order.
+
+    Events carry the time of the machine that recorded them, so their times may be out of order. The cut is where the
+    fewest events are on the wrong side of it: recent ones that are forgotten, and old ones that are kept. So a few
+    events with a wrong time decide nothing. Of several such places the earliest is taken.
+    """
+    best = wrong = place = 0  # ``wrong``: how many more there are than with nothing forgotten
+    for number, occurred_at in enumerate(moments, 1):
+        wrong += -1 if occurred_at < before else 1
+        if wrong < best:
+            best, place = wrong, number
+    return place
+
+
 def prune(session: Session, before: datetime, limit: int = 10_000) -> int:
-    """Forget up to ``limit`` events that occurred before this moment, the oldest first; returns how many."""
-    oldest = select(ChangeRecord.position, ChangeRecord.occurred_at).order_by(ChangeRecord.position).limit(limit)
+    """Forget the events that occurred before this moment; returns how many.
+
+    It decides about the oldest ``limit`` events. Those from the future do not count among them: their time says
+    nothing about when they occurred, so they go with what is behind them.
+    """
+    oldest = (
+        select(ChangeRecord.position, ChangeRecord.occurred_at)
+        .where(ChangeRecord.occurred_at <= moment(session, CLOCK_SKEW))
+        .order_by(ChangeRecord.position)
+        .limit(limit)
+    )
     found = session.execute(oldest).all()
-    # Moments may be out of order by a little; what stays in front of a later one stays.
-    positions = [position for position, _ in itertools.takewhile(lambda row: row[1] < before, found)]
-    if not positions:
+    place = cut((occurred_at for _, occurred_at in found), before)
+    if place == 0:
         return 0
-    session.execute(delete(ChangeRecord).where(ChangeRecord.position <= positions[-1]))
+    last = found[place - 1].position
+    forgotten: int = session.execute(delete(ChangeRecord).where(ChangeRecord.position <= last)).rowcount  # type: ignore[attr-defined]
     # Another one may have pruned further since we looked: the floor never goes back.
     floor = ChangeLogState.pruned_through
-    raised = case((floor > positions[-1], floor), else_=positions[-1])
+    raised = case((floor > last, floor), else_=last)
     if not session.execute(update(ChangeLogState).values(pruned_through=raised)).rowcount:  # type: ignore[attr-defined]
-        session.add(ChangeLogState(id=1, pruned_through=positions[-1]))
-    return len(positions)
+        session.add(ChangeLogState(id=1, pruned_through=last))
+    return forgotten
 
 
 def window(

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import difflib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.sequencer import move
 from gql_app.commands.arguments import number
-from gql_app.db import Database
+from gql_app.db import Database, now
 from gql_app.deliveries import queue
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
@@ -67,10 +67,10 @@ def run_prune(args: argparse.Namespace) -> int:
 
 
 async def _prune(age: timedelta) -> str:
-    before = datetime.now(UTC) - age
     app = App(Settings.from_environment())
     counts = []
     async with app.running(feed=False, deliver=False):
+        before = await app.db.read(now) - age  # by the database's clock: ours may be wrong, and that cannot be undone
         for forget in (log.prune, queue.prune):
             total = 0
             while count := await app.db.write(forget, before):  # in bites, so that nobody waits long
