@@ -24,7 +24,9 @@ class _Entry:
     """What is written down of a change.
 
     `old_value` and `new_value` are texts (see `tracking.encode`); both are NULL for a secret attribute.
-    `change_set` is the same for all that was committed together.
+    `change_set` is the same for all that was committed together. `decisions` is what each rule owed because of this
+    change, as JSON: rule → {"owed": {channel: count}, "nothing": [why not]}. NULL means: no rule ran, or not known
+    (written or moved by an older version).
     """
 
     change_set: Mapped[UUID]
@@ -37,6 +39,7 @@ class _Entry:
     owner_id: Mapped[int | None] = mapped_column(BigId)
     actor_id: Mapped[int | None] = mapped_column(BigId)
     occurred_at: Mapped[datetime]
+    decisions: Mapped[str | None] = mapped_column(Text)
 
 
 class ChangeRecord(_Entry, Base):
@@ -66,12 +69,30 @@ class ChangeOutbox(_Entry, Base):
 
 
 class ChangeLogState(Base):
-    """One row: how far the log has been pruned. Every cursor from `pruned_through` on can be resumed."""
+    """One row: what has been pruned. Every cursor from `pruned_through` on can be resumed.
+
+    A message that had ended before `deliveries_pruned_before` may be gone. Neither value ever goes back.
+    """
 
     __tablename__ = "change_log_state"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     pruned_through: Mapped[int] = mapped_column(BigId, default=0)
+    deliveries_pruned_before: Mapped[datetime | None]
+
+
+class TrackedSince(Base):
+    """From where in the log an attribute is tracked; with the attribute '', the entities of a kind.
+
+    Position 0: from the beginning. Rows may be older than a later position, and nothing in the log tells of them.
+    """
+
+    __tablename__ = "tracked_since"
+
+    entity_type: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attribute: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since_position: Mapped[int] = mapped_column(BigId)
+    since: Mapped[datetime]
 
 
 @dataclass(frozen=True, slots=True)

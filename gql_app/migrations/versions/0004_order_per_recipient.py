@@ -14,9 +14,13 @@ UNFINISHED = sa.text("due_at IS NOT NULL")
 def upgrade() -> None:
     op.add_column("deliveries", sa.Column("cause_id", sa.Uuid(), nullable=True))
     op.create_index("ix_delivery_attempts_provider_id", "delivery_attempts", ["provider_id"])
+    # SENDING is shown, but not stored any more. The log tells of the state around it.
+    told = "SELECT new_value FROM {} WHERE entity_id = deliveries.public_id AND attribute = 'state' ORDER BY {} DESC"
+    outbox, events = told.format("change_outbox", "id"), told.format("change_events", "position")
     op.execute(
-        "UPDATE deliveries SET state = 'PENDING' WHERE state = 'SENDING'"
-    )  # it is shown, but not stored any more
+        f"UPDATE deliveries SET state = COALESCE(({outbox} LIMIT 1), ({events} LIMIT 1), 'PENDING')"  # noqa: S608
+        " WHERE state = 'SENDING'"
+    )
     op.create_index(
         "ix_deliveries_unfinished",
         "deliveries",
