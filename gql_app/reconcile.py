@@ -128,8 +128,6 @@ def _missing_messages(session: Session) -> Iterator[Finding]:
     """Every event that a rule is about must have its message, as long as messages of that age are kept."""
     since = session.scalar(select(func.min(Delivery.created_at)))
     for rule in registrations:
-        if rule.sometimes:
-            continue
         for change_set, subject in session.execute(_events_of(rule, since)):
             if not session.scalar(_messages_of(rule, change_set, subject)):
                 yield Finding("not owed", subject, f"{rule.name} owes a message for the change set {change_set}")

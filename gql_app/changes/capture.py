@@ -7,6 +7,7 @@ nothing else.
 `flushes` notes what the unit of work changes, `bulk` what statements change.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ class Entry:
     old_value: str | None = None
     new_value: str | None = None
     owner_id: int | None = None
+    decisions: str | None = None
 
 
 Recorder = Callable[[Session, UUID, Sequence[NetChange]], Iterable[Entry]]
@@ -68,6 +70,7 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
             "old_value": entry.old_value,
             "new_value": entry.new_value,
             "owner_id": entry.owner_id,
+            "decisions": entry.decisions,
             **shared,
         }
         for entry in entries
@@ -96,6 +99,7 @@ def entry_of(change: NetChange) -> Entry:
         None if secret or change.old is None else change.old.text,
         None if secret or change.new is None else change.new.text,
         entity.owner_id,
+        json.dumps(change.decisions, sort_keys=True, separators=(",", ":")) if change.decisions else None,
     )
 
 

@@ -32,7 +32,7 @@ LOCK = 0x67716C5F617070
 REST = 0.01
 """Seconds between two moves while there is much to move: what is committed meanwhile shares the next one."""
 
-_columns = ", ".join(name for name in ChangeEvent.__dataclass_fields__ if name != "position")
+_columns = ", ".join([*(name for name in ChangeEvent.__dataclass_fields__ if name != "position"), "decisions"])
 # One message to the server: one transaction, in which the second statement has a snapshot of its own. It has to see
 # what was committed while the first one waited for the lock.
 _MOVE = (

@@ -25,12 +25,14 @@ from gql_app.changes.subjects import Subjects
 from gql_app.changes.tracking import Tracked, tracked_attributes
 from gql_app.db import ANNOUNCED
 from gql_app.deliveries.messages import Owed
-from gql_app.deliveries.models import Delivery, DeliveryState
+from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 
 S = TypeVar("S", bound=Tracked)
 
 LONGEST_NAME = 128
 """Characters of a rule's name with its module, as wide as the deliveries' column."""
+NO_RECIPIENT = {Channel.SMS: "no phone number", Channel.EMAIL: "no e-mail address"}
+"""Why a message is not owed that a rule has yielded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,6 @@ class Registration:
     kind: ChangeKind
     attribute: str | None
     propagate: bool
-    sometimes: bool
     rule: Rule
 
     @property
@@ -68,12 +69,10 @@ class Registration:
 registrations: list[Registration] = []
 
 
-def on_change(
-    attribute: InstrumentedAttribute[Any], *, propagate: bool, sometimes: bool = False
-) -> Callable[[Rule], Rule]:
+def on_change(attribute: InstrumentedAttribute[Any], *, propagate: bool) -> Callable[[Rule], Rule]:
     """Run the rule when this tracked attribute of an existing entity changes; with ``propagate`` of subclasses too.
 
-    A rule that owes a message only ``sometimes`` says so; for all others `gql-app check` misses one that is not there.
+    A rule may owe nothing. What it decides is written down beside the change, and `gql-app check` holds it to that.
 
     Raises:
         TypeError: the attribute is not tracked, so the rule would never run.
@@ -82,19 +81,17 @@ def on_change(
     name = attribute.key
     if not issubclass(model, Tracked) or name not in tracked_attributes(model):
         raise TypeError(f"{model.__name__}.{name} is not tracked: declare it with tracked(…)")
-    return _register(model, ChangeKind.UPDATED, name, propagate, sometimes)
+    return _register(model, ChangeKind.UPDATED, name, propagate)
 
 
-def on_create(model: type[Tracked], *, propagate: bool, sometimes: bool = False) -> Callable[[Rule], Rule]:
+def on_create(model: type[Tracked], *, propagate: bool) -> Callable[[Rule], Rule]:
     """Run the rule once for every new entity of this model; the rest as with `on_change`."""
-    return _register(model, ChangeKind.CREATED, None, propagate, sometimes)
+    return _register(model, ChangeKind.CREATED, None, propagate)
 
 
-def _register(
-    model: type[Tracked], kind: ChangeKind, name: str | None, propagate: bool, sometimes: bool
-) -> Callable[[Rule], Rule]:
+def _register(model: type[Tracked], kind: ChangeKind, name: str | None, propagate: bool) -> Callable[[Rule], Rule]:
     def register(rule: Rule) -> Rule:
-        registration = Registration(model, kind, name, propagate, sometimes, rule)
+        registration = Registration(model, kind, name, propagate, rule)
         if len(registration.name) > LONGEST_NAME:
             raise TypeError(f"the name {registration.name} is too long: use at most {LONGEST_NAME} characters")
         registrations.append(registration)
@@ -104,14 +101,20 @@ def _register(
 
 
 def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, UUID, Owed]]:
-    """What the rules yield, by which rule, and for which entity."""
+    """What the rules owe, by which rule, and for which entity. Each decision is noted at its change."""
     met = [(change, rule) for change in _about(changes) for rule in registrations if _concerns(rule, change)]
     subjects = Subjects(session, (change.entity for change, _ in met))
     for change, registration in met:
         old, new = (None, None) if registration.attribute is None else (_value(change.old), _value(change.new))
         subject = subjects.of(change.entity)
+        decision: dict[str, Any] = change.decisions.setdefault(registration.name, {})
         for owed in registration.rule(Change(subject, old, new, session)):
-            yield registration.name, change.entity.public_id, owed
+            if owed.recipient:
+                counts = decision.setdefault("owed", {})
+                counts[owed.channel.name] = counts.get(owed.channel.name, 0) + 1
+                yield registration.name, change.entity.public_id, owed
+            else:
+                decision.setdefault("nothing", []).append(f"{owed.channel.name}: {NO_RECIPIENT[owed.channel]}")
 
 
 def _about(changes: Sequence[NetChange]) -> Iterator[NetChange]:
@@ -158,7 +161,6 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
             "updated_at": now,
         }
         for rule, cause, owed in _owed(session, changes)
-        if owed.recipient
     ]
     if rows:
         session.connection().execute(insert(Delivery.__table__), rows, execution_options=ANNOUNCED)  # type: ignore[arg-type]

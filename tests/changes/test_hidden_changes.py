@@ -148,7 +148,7 @@ async def test_what_was_not_flushed_and_is_discarded_was_never_said(db: Database
 async def test_a_rule_that_changes_something_and_reads_is_refused(db: Database) -> None:
     request = await add_request(db, await add_user(db))
 
-    @on_change(FuelRequest.status, propagate=True, sometimes=True)
+    @on_change(FuelRequest.status, propagate=True)
     def meddle(change: Any) -> tuple[()]:
         change.subject.note = "by a rule"
         change.session.scalar(select(User.id))  # flushes it
