@@ -120,6 +120,14 @@ def prune(session: Session, before: datetime, limit: int = 10_000) -> int:
     return forgotten
 
 
+def note_pruned(session: Session, before: datetime) -> None:
+    """Note that messages which had ended before this moment may be gone. The moment never goes back."""
+    noted = ChangeLogState.deliveries_pruned_before
+    raised = case((noted > before, noted), else_=before)
+    if not session.execute(update(ChangeLogState).values(deliveries_pruned_before=raised)).rowcount:  # type: ignore[attr-defined]
+        session.add(ChangeLogState(id=1, pruned_through=0, deliveries_pruned_before=before))
+
+
 def window(
     session: Session,
     where: ColumnElement[bool],

@@ -6,7 +6,7 @@ recorded in the change log in the same transaction.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, u
 from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
+from gql_app.changes.log import note_pruned
 from gql_app.changes.models import ChangeKind
 from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
@@ -286,4 +287,5 @@ def prune(session: Session, before: datetime, limit: int = 5_000) -> int:
     if ids:
         connection.execute(delete(_attempts).where(_attempts.c.delivery_id.in_(ids)))
         connection.execute(delete(_deliveries).execution_options(**ANNOUNCED).where(_deliveries.c.id.in_(ids)))
+        note_pruned(session, min(before, datetime.now(UTC)))
     return len(ids)
