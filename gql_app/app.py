@@ -18,6 +18,7 @@ from gql_app.accounts import sessions
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.throttle import Throttle
 from gql_app.api.context import Context
+from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.broadcast import make_backend
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.feed import Feed
@@ -75,6 +76,7 @@ class App:
             stack.callback(self.passwords.close)
             await self.db.reach()
             await self._check_tables()
+            await note_what_is_tracked(self.db)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())
             if feed:

@@ -9,6 +9,7 @@ flushes    what the unit of work changes
 bulk       what ORM bulk statements change
 subjects   the objects of changed entities, for the rules
 models     the log's tables
+baseline   since when something is tracked
 log        reading it: pages, cursors, pruning
 topics     what a subscriber wants to hear of, and may hear of
 doorbell   wakes every process after a commit (fast, never needed for correctness)
