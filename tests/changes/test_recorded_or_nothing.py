@@ -25,7 +25,7 @@ class Oops(Exception):
 
 @contextmanager
 def ruled(rule: Any) -> Iterator[None]:
-    on_change(FuelRequest.note, propagate=True, sometimes=True)(rule)
+    on_change(FuelRequest.note, propagate=True)(rule)
     try:
         yield
     finally:
