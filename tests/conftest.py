@@ -17,6 +17,7 @@ import pytest
 
 from gql_app.app import App
 from gql_app.changes import doorbell
+from gql_app.changes.tracking import tracked_models
 from gql_app.db import Database
 from gql_app.settings import Secret, Settings
 from tests import postgres
@@ -25,6 +26,8 @@ from tests.forking import warm_starter
 from tests.people import People
 from tests.postgres import migrated
 from tests.running import Running, serving
+from tests.witness import triggers
+from tests.witness.witnessed import Witnessed
 
 POLL = 0.05
 """Seconds; so that what the doorbell does not wake is still soon found."""
@@ -67,6 +70,20 @@ def _own_doorbell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorbell, "CHANNEL", f"gql_app.test.{uuid4().hex}")
 
 
+@pytest.fixture(autouse=True)
+def witnessed(request: pytest.FixtureRequest) -> Iterator[Witnessed]:
+    """After the test, the change log must say what triggers saw of the rows (see `tests.witness`).
+
+    A test that writes past the log on purpose is marked: ``@pytest.mark.unwitnessed("why")``.
+    """
+    found = Witnessed()
+    yield found
+    exempt = request.node.get_closest_marker("unwitnessed")
+    assert exempt is None or exempt.args, "unwitnessed needs its reason"
+    if exempt is None and (sentences := found.sentences()):
+        pytest.fail("the change log is not what happened to the rows:\n" + "\n".join(sentences), pytrace=False)
+
+
 BACKENDS = ("sqlite", "postgres")
 INDIFFERENT = {"api", "transport", "browser", "commands"}
 """Rooms of tests that are not about what lies below the API: on one backend they say all they can."""
@@ -89,17 +106,20 @@ def backend(request: pytest.FixtureRequest) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite file, made once and copied for each test."""
     path = tmp_path_factory.mktemp("template") / "empty.db"
-    asyncio.run(migrated(f"sqlite+aiosqlite:///{path}"))
+    url = f"sqlite+aiosqlite:///{path}"
+    asyncio.run(migrated(url))
+    triggers.install(url, tracked_models())
     return path
 
 
 @pytest.fixture
-def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest, witnessed: Witnessed) -> str:
     """An empty, migrated database of the test's own."""
     if backend == "sqlite":
         path = tmp_path / "test.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        return f"sqlite+aiosqlite:///{path}"
+        witnessed.urls.append(url := f"sqlite+aiosqlite:///{path}")
+        return url
     return str(request.getfixturevalue("postgres_url"))
 
 
@@ -107,15 +127,17 @@ def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -
 def postgres_database() -> Iterator[str]:
     """A migrated database of this test process's own, emptied before each test."""
     with postgres.database() as url:
+        triggers.install(url, tracked_models())
         yield url
 
 
 @pytest.fixture
-def postgres_url(request: pytest.FixtureRequest) -> str:
+def postgres_url(request: pytest.FixtureRequest, witnessed: Witnessed) -> str:
     """An empty, migrated PostgreSQL database, whatever the backend is."""
     require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
     url = str(request.getfixturevalue("postgres_database"))
     postgres.empty(url)
+    witnessed.urls.append(url)
     return url
 
 

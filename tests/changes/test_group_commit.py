@@ -21,6 +21,7 @@ from gql_app.db import ANNOUNCED, Database, WriteSession
 from gql_app.db.group_commit import MOST
 from gql_app.projects.models import Project
 from tests.things import new_user
+from tests.witness.witnessed import Witnessed
 
 Unit = Callable[[Session], Any]
 
@@ -30,8 +31,10 @@ class BrokenOff(BaseException):
 
 
 @pytest.fixture
-def path(sqlite_template: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(sqlite_template, tmp_path / "group.db"))
+def path(sqlite_template: Path, tmp_path: Path, witnessed: Witnessed) -> Path:
+    path = Path(shutil.copy(sqlite_template, tmp_path / "group.db"))
+    witnessed.urls.append(f"sqlite+aiosqlite:///{path}")
+    return path
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from gql_app.db import BigId, Database
 from gql_app.deliveries.rules import on_change, registrations
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from tests.things import add_request, add_user, head_of, logged, new_request, said
+from tests.witness import triggers
+from tests.witness.witnessed import Witnessed
 
 
 class Base(DeclarativeBase):
@@ -38,9 +40,11 @@ class Boat(Tracked, Base):
 
 
 @pytest.fixture
-async def harbours(db: Database) -> AsyncIterator[Database]:
+async def harbours(db: Database, witnessed: Witnessed) -> AsyncIterator[Database]:
+    witnessed.models += [Harbour, Boat]
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(triggers.install, witnessed.models)
     yield db
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.drop_all)

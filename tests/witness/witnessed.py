@@ -1,0 +1,35 @@
+"""Which databases a test used, and what the judge says of them afterwards."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gql_app.changes.tracking import Tracked, tracked_models
+from tests.witness.images import read
+from tests.witness.judge import judge
+from tests.witness.kinds import kinds_of
+
+SHOWN = 20
+"""Sentences that are shown in full."""
+
+
+def disagreements(url: str, models: Iterable[type[Tracked]] = ()) -> list[str]:
+    """What the triggers saw and the log does not say, or says otherwise; ``models`` besides those of the product.
+
+    Not in an event loop: use a thread there.
+    """
+    testimony = read(url)
+    if not testimony.images and not testimony.kept:
+        return []
+    return judge(testimony, kinds_of([*tracked_models(), *models]))
+
+
+@dataclass
+class Witnessed:
+    """The databases that a test has used; `models` are those that its module made for itself."""
+
+    urls: list[str] = field(default_factory=list)
+    models: list[type[Tracked]] = field(default_factory=list)
+
+    def sentences(self) -> Sequence[str]:
+        found = [sentence for url in dict.fromkeys(self.urls) for sentence in disagreements(url, self.models)]
+        return found[:SHOWN] + ([f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else [])
