@@ -17,7 +17,6 @@ import pytest
 
 from gql_app.app import App
 from gql_app.changes import doorbell
-from gql_app.changes.tracking import tracked_models
 from gql_app.db import Database
 from gql_app.settings import Secret, Settings
 from tests import postgres
@@ -27,7 +26,7 @@ from tests.people import People
 from tests.postgres import migrated
 from tests.running import Running, serving
 from tests.witness import triggers
-from tests.witness.witnessed import Witnessed
+from tests.witness.witnessed import Witnessed, models_of_the_service
 
 POLL = 0.05
 """Seconds; so that what the doorbell does not wake is still soon found."""
@@ -108,7 +107,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "empty.db"
     url = f"sqlite+aiosqlite:///{path}"
     asyncio.run(migrated(url))
-    triggers.install(url, tracked_models())
+    triggers.install(url, models_of_the_service())
     return path
 
 
@@ -127,7 +126,7 @@ def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest, w
 def postgres_database() -> Iterator[str]:
     """A migrated database of this test process's own, emptied before each test."""
     with postgres.database() as url:
-        triggers.install(url, tracked_models())
+        triggers.install(url, models_of_the_service())
         yield url
 
 

@@ -20,6 +20,8 @@ from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile
 from tests.things import add_request, add_user, head_of, logged, new_premium_user, right_before, rows_of
 
+pytestmark = pytest.mark.unwitnessed("damages are done on purpose")
+
 
 @pytest.fixture
 async def filled(db: Database) -> Database:

@@ -13,10 +13,14 @@ from sqlalchemy.orm import Session, aliased, make_transient, with_loader_criteri
 from sqlalchemy.orm.attributes import flag_modified
 
 from gql_app.accounts.models import PremiumUser, User
+from gql_app.changes.sequencer import move
+from gql_app.changes.tracking import Tracked
 from gql_app.db import Database, WriteSession
 from gql_app.fuel_requests.models import FuelRequest
 from tests.changes.forms import FORMS, Base, Berth, Ferry, Form, Impostor, document
 from tests.things import HASH, add_request, add_user, head_of, logged, new_premium_user, rows_of
+from tests.witness import triggers
+from tests.witness.witnessed import Witnessed
 
 NAMES: dict[str, Any] = {
     "F": FuelRequest, "T": FuelRequest.__table__, "U": User, "Premium": PremiumUser, "Ferry": Ferry,
@@ -27,13 +31,16 @@ NAMES: dict[str, Any] = {
     "aliased": aliased, "lambda_stmt": lambda_stmt, "with_loader_criteria": with_loader_criteria,
     "make_transient": make_transient,
 }  # fmt: skip
+MODELS: list[type[Tracked]] = [Berth, Ferry]
 ALL = [form for forms in FORMS.values() for form in forms]
 
 
 @pytest.fixture
-async def filled(db: Database) -> AsyncIterator[Database]:
+async def filled(db: Database, witnessed: Witnessed) -> AsyncIterator[Database]:
+    witnessed.models += MODELS
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(triggers.install, MODELS)
     ada = await add_user(db)
     await db.write(lambda session: session.add(new_premium_user("linus")))
     await add_request(db, ada, note="a")
@@ -45,6 +52,7 @@ async def filled(db: Database) -> AsyncIterator[Database]:
 
     await db.write(moor)
     yield db
+    await move(db)
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.drop_all)
 
@@ -81,7 +89,13 @@ async def what_is_said(db: Database, start: int) -> str:
     )
 
 
-@pytest.mark.parametrize("form", ALL, ids=lambda form: form.name)
+def marked(form: Form) -> Any:
+    rounded = "b.price" in form.code
+    mark = pytest.mark.unwitnessed("SQLite keeps more digits of a numeric than it gives back")
+    return pytest.param(form, id=form.name, marks=[mark] if rounded else [])
+
+
+@pytest.mark.parametrize("form", map(marked, ALL))
 async def test_a_form_is_recorded_or_refused(filled: Database, form: Form, backend: str) -> None:
     start, expected = await head_of(filled), form.on(backend)
     rows = [[row.note for row in await rows_of(filled, FuelRequest)], len(await rows_of(filled, User))]

@@ -1,5 +1,6 @@
 """An event that this version cannot read costs itself, and not its stream."""
 
+import pytest
 from sqlalchemy import text
 
 from tests.people import People, decide, submit
@@ -10,6 +11,7 @@ WATCH = """subscription ($after: String) {
     fuelRequestStatusChanged(after: $after) { cursor previousStatus status fuelRequest { id } } }"""
 
 
+@pytest.mark.unwitnessed("writes a value of another version into the log")
 async def test_a_value_of_another_version_is_an_error_of_its_event(server: Running, people: People) -> None:
     first, second = await submit(people.ada), await submit(people.ada)
     await decide(people.grace, first)

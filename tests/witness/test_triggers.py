@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from gql_app import migrations
 from gql_app.changes.sequencer import move
-from gql_app.changes.tracking import tracked_models
+from gql_app.changes.tracking import Tracked
 from gql_app.db import Database
 from tests import postgres
 from tests.conftest import require
@@ -25,9 +25,9 @@ from tests.witness.harbour import Base, Flag, Sample, Tanker, Tug, Vessel
 from tests.witness.images import read
 from tests.witness.kinds import kinds_of
 from tests.witness.values import Json, denotes, meaning
-from tests.witness.witnessed import Witnessed, disagreements
+from tests.witness.witnessed import Witnessed, disagreements, models_of_the_service
 
-MODELS = [Vessel, Sample]
+MODELS: list[type[Tracked]] = [Vessel, Sample]
 
 
 @pytest.fixture
@@ -169,17 +169,17 @@ async def _back_and_forth(url: str) -> None:
     """Migrations while there are images and rows; on PostgreSQL also below the triggers."""
     db = Database(url)
     await migrations.upgrade(db)
-    await asyncio.to_thread(triggers.install, url, tracked_models())
+    await asyncio.to_thread(triggers.install, url, models_of_the_service())
     await add_user(db)
     assert await asyncio.to_thread(disagreements, url) == []
     if db.is_sqlite:
-        await asyncio.to_thread(triggers.remove, url, tracked_models(), images=False)
+        await asyncio.to_thread(triggers.remove, url, models_of_the_service(), images=False)
     await migrations.downgrade(db, "0003")
     await migrations.upgrade(db)
-    await asyncio.to_thread(triggers.install, url, tracked_models())
+    await asyncio.to_thread(triggers.install, url, models_of_the_service())
     await add_user(db, "linus")
     assert await asyncio.to_thread(disagreements, url) == []
-    await asyncio.to_thread(triggers.remove, url, tracked_models())
+    await asyncio.to_thread(triggers.remove, url, models_of_the_service())
     await add_user(db, "grace")
     async with db.engine.connect() as connection:
         assert not await connection.run_sync(lambda sync: inspect(sync).has_table(triggers.WITNESS))
