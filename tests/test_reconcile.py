@@ -66,6 +66,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.unwitnessed("does the damage that is to be found")
 @pytest.mark.parametrize("what", BREAKS)
 async def test_what_was_broken_past_the_service_is_found(filled: Database, what: str) -> None:
     await filled.write(run(BREAKS[what]))
@@ -78,6 +79,7 @@ async def test_a_message_that_nobody_sends_is_found(filled: Database) -> None:
     assert await found(filled) == {"overdue"}
 
 
+@pytest.mark.unwitnessed("alters the log, to have messages that are old")
 async def test_after_pruning_there_is_still_nothing_to_find(filled: Database) -> None:
     def finish(session: Session) -> None:
         session.connection().execute(

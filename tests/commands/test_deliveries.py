@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from gql_app.api.ids import encode_id
-from gql_app.db import ANNOUNCED, Database
+from gql_app.db import Database
 from gql_app.deliveries.models import Delivery, DeliveryState
 from tests.commands.conftest import Run
 
@@ -22,8 +22,8 @@ async def put(db: Database, name: str, state: DeliveryState) -> str:
     """The id of the message to this person, which is in this state from now on."""
     where = Delivery.recipient == f"{name}@example.test"
     due: dict[str, None] = {} if state is DeliveryState.PENDING else {"due_at": None}
-    values = update(Delivery).execution_options(**ANNOUNCED).where(where).values(state=state, **due)
-    await db.write(lambda s: s.connection().execute(values))
+    values = update(Delivery).where(where).values(state=state, **due)
+    await db.write(lambda s: s.execute(values) and None)
     return encode_id("Delivery", (await db.read(lambda s: s.scalars(select(Delivery).where(where)).one())).public_id)
 
 

@@ -157,6 +157,7 @@ async def test_the_next_due_moment_is_that_of_the_channel(room: Room) -> None:
     assert await queue.next_due(room.db, Channel.SMS) == sooner
 
 
+@pytest.mark.unwitnessed("fills the table with rows that no log tells of")
 async def test_claiming_reads_an_index_of_what_is_due_not_of_all_that_ever_was(room: Room) -> None:
     """Even if the database knows the queue only from a time when it was empty, and has 2,000 messages in it now."""
     await room.db.write(finished_rows, 10_000)
@@ -471,6 +472,7 @@ async def test_a_message_that_waits_holds_back_those_behind_it(room: Room) -> No
     assert ids(await claim(room, at=now() + LONG_AGO)) == [first]
 
 
+@pytest.mark.unwitnessed("changes a delivery with a bare connection, to hold its row")
 async def test_what_is_queued_again_while_it_is_pruned_stays(postgres_url: str) -> None:
     """Its row is held by somebody who has not committed yet."""
     db = Database(postgres_url)
