@@ -7,11 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gql_app.changes.tracking import tracked_models
 from gql_app.db import Database
 from tests import postgres
 from tests.conftest import REDIS_URL, redis_is_there
 from tests.torture.plan import Plan
 from tests.torture.run import Outcome, torture
+from tests.witness import triggers
 
 PRINTED = 40
 """Violations that are printed in full."""
@@ -39,6 +41,7 @@ def main() -> int:
     directory.mkdir(parents=True, exist_ok=options.logs is None)
     print(f"seed        {plan.seed}\nlogs        {directory}", flush=True)
     with postgres.database() as url:
+        triggers.install(url, tracked_models())
         outcome = asyncio.run(run(url, plan, directory.resolve()))
     print(outcome.summary)
     for violation in outcome.violations[:PRINTED]:

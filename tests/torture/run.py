@@ -45,7 +45,10 @@ class Outcome:
 
 
 async def torture(db: Database, redis_url: str, plan: Plan, directory: Path) -> Outcome:
-    """Run the plan on an empty, migrated database; the processes' logs and the journals are left in the directory."""
+    """Run the plan on an empty, migrated and witnessed database.
+
+    The processes' logs and the journals are left in the directory.
+    """
     return await Torture(db, plan, directory).run(redis_url)
 
 
@@ -82,7 +85,7 @@ class Torture:
                 site = Site(name, command, self._directory, settings)
                 self._sites.append(await stack.enter_async_context(site.connected()))
             await self._live(tokens)
-            violations = await self._check(settings)
+            violations = [*await self._check(settings), *await verify.witnessed(self._db)]
             found = await self._db.read(Found)
             sms, mails = twilio.accepted(), smtp.accepted()
         violations += self._violations(found, sms, mails)

@@ -1,16 +1,19 @@
 """What must hold at the end. Each function yields, in words, what does not."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from gql_app.db import Database
 from gql_app.deliveries.models import Channel, DeliveryState
 from gql_app.fuel_requests.models import FuelRequestStatus
 from tests.torture.found import Found
 from tests.torture.subscribers import Subscriber
 from tests.torture.told import Told
+from tests.witness.witnessed import disagreements
 
 Message = dict[str, Any]
 
@@ -42,6 +45,12 @@ class Reception:
         found = {name: getattr(self, name) for name in ("missed", "repeated", "disordered", "foreign")}
         if any(found.values()):
             yield f"{self.name} saw of {self.due} events: " + ", ".join(f"{n} {what}" for what, n in found.items() if n)
+
+
+async def witnessed(db: Database) -> list[str]:
+    """The log says of every transaction what triggers saw of its rows."""
+    sentences = await asyncio.to_thread(disagreements, db.url.render_as_string(hide_password=False))
+    return [f"witness: {sentence}" for sentence in sentences]
 
 
 def acknowledged(found: Found, told: Told) -> Iterator[str]:
