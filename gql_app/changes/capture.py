@@ -137,11 +137,6 @@ def _enter(session: Session, transaction: SessionTransaction, connection: Connec
         )
 
 
-@event.listens_for(WriteSession, "before_flush", propagate=True)
-def _flush_begins(session: Session, flush_context: object, instances: object) -> None:
-    pending(session).flushing = True
-
-
 @event.listens_for(WriteSession, "after_flush", propagate=True)
 def _flush_ends(session: Session, flush_context: object) -> None:
     pending(session).flushing = False

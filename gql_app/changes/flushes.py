@@ -30,6 +30,7 @@ def _session_of(target: Tracked) -> Session:
             f"{type(target).__name__} is tracked: change it in a unit of work of Database.write, "
             "or else the change would be missing in the change log"
         )
+    pending(session).flushing = True  # from here on the mapper's statements are its flush's, until that ends
     return session
 
 

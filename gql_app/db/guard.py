@@ -33,8 +33,9 @@ FOLLOWER: Final = "gql_app_follower"
 """Where a connection's ``info`` holds who records the changes of its transaction."""
 
 _MOST_TEXTS = 2_000
+_MOST_CHARACTERS = 8_000_000
 _SAVEPOINTS = (SavepointClause, RollbackToSavepointClause, ReleaseSavepointClause)
-_LONGEST_TEXT = 10_000
+_LONGEST_TEXT = 100_000
 """Characters; longer texts, which nobody repeats, are read each time."""
 
 
@@ -65,6 +66,7 @@ class Guard:
         self._mappers: list[Mapper[Any]] = []
         self._caches: dict[int, tuple[object, bool]] = {}
         self._read: dict[str, Writes] = {}
+        self._characters = 0
 
     def protect(self, mapper: Mapper[Any]) -> None:
         """Refuse what writes the tables of this class, but for the flushes of write sessions."""
@@ -116,9 +118,10 @@ class Guard:
     def _learn(self, text: str) -> Writes:
         found = writes(text)
         if len(text) <= _LONGEST_TEXT:
-            if len(self._read) >= _MOST_TEXTS:
-                for old in list(self._read)[: _MOST_TEXTS // 4]:
-                    self._read.pop(old, None)
+            self._characters += len(text)
+            if len(self._read) >= _MOST_TEXTS or self._characters > _MOST_CHARACTERS:
+                self._read.clear()
+                self._characters = len(text)
             self._read[text] = found
         return found
 
@@ -128,7 +131,8 @@ class Guard:
             return
         if access == "read" and (found.tables or found.schema):
             raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
-        for table in sorted(found.tables.difference(announced)):
+        named = [table for table in self._tables if table in found.mentions] if found.mentions else []
+        for table in sorted(found.tables.union(named).difference(announced)):
             if table == UNREADABLE:
                 raise UntrackedWrite(
                     "it cannot be told which table this statement writes; use a plain name, as it might be one whose "

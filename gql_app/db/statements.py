@@ -32,10 +32,11 @@ _VERB = re.compile(
 )
 """A text without any of these writes nothing: most texts are reads, and done with here."""
 
-_AMBIGUOUS = re.compile(r"[\r\\\[`]|/\*(?:(?!\*/).)*/\*", re.S)
+_AMBIGUOUS = re.compile(r"[\r\\\[`]|/\*(?:(?!\*/).)*/\*|\$(?:[^\W\d]\w*)?\$", re.S)
 """Where the dialects disagree about what is quoted: what ends a line, escapes in strings, names in brackets and
-backticks, nested comments. Of such a text everything is read, strings and comments too."""
-_MARKS = re.compile(r"['\"`\[\]]|/\*|\*/|--")
+backticks, nested comments, dollars. Such a text may write whatever it mentions."""
+_DEEPEST = 8
+"""Programs within programs that are read."""
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
 _SCHEMA = {"CREATE", "DROP", "ALTER"}
 NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
@@ -47,11 +48,13 @@ UNREADABLE = "?"
 @dataclass(frozen=True, slots=True)
 class Writes:
     """What a statement may do: the names of the tables it writes (in lower case, without their schema), whether it
-    begins or ends a transaction or savepoint, and whether it changes the schema."""
+    begins or ends a transaction or savepoint, and whether it changes the schema. `mentions` is the whole text, in
+    lower case, of a statement that may write whatever it names."""
 
     tables: frozenset[str] = frozenset()
     transaction: bool = False
     schema: bool = False
+    mentions: str = ""
 
 
 NOTHING = Writes()
@@ -76,12 +79,13 @@ def writes(statement: str) -> Writes:
         return NOTHING
     found = _read(statement)
     if _AMBIGUOUS.search(statement):
-        bare = _read(_MARKS.sub(" ", statement))
-        found = Writes(found.tables | bare.tables, found.transaction or bare.transaction, found.schema or bare.schema)
+        text = statement.lower()
+        coded = {UNREADABLE} if 'u&"' in text else set()
+        found = Writes(found.tables | coded, found.transaction, found.schema, text)
     return found if found != NOTHING else NOTHING
 
 
-def _read(statement: str, *, program: bool = False) -> Writes:
+def _read(statement: str, *, depth: int = 0) -> Writes:
     tokens: list[_Token] = []
     inner: list[str] = []
     texts: list[str] = []
@@ -94,19 +98,25 @@ def _read(statement: str, *, program: bool = False) -> Writes:
             tokens.append(_Token("text", match.group()))
         elif kind != "skip":
             tokens.append(_Token(kind, match.group()))
-    first = tokens[0].word if tokens else ""
-    tables = set(_tables(tokens))
-    if program or first in ("DO", "CREATE", "PREPARE"):  # its statements may stand in quotes
+    firsts = {token.word for index, token in enumerate(tokens) if _begins(tokens, index)}
+    tables = set(_tables(tokens, program=depth > 0))
+    if depth or firsts & {"DO", "CREATE", "PREPARE"}:  # its statements may stand in quotes
         inner += [text.partition("'")[2].removesuffix("'").replace("''", "'") for text in texts]
     for each in inner:
-        tables |= _read(each, program=True).tables
-    if program and any(token.word == "EXECUTE" for token in tokens):
+        tables |= _read(each, depth=depth + 1).tables if depth < _DEEPEST else {UNREADABLE}
+    if depth and any(token.word == "EXECUTE" for token in tokens):
         tables.add(UNREADABLE)  # it executes a text that it makes
-    prepared = first == "PREPARE" and len(tokens) > 1 and tokens[1].word == "TRANSACTION"
-    return Writes(frozenset(tables), first in _TRANSACTION or prepared, first in _SCHEMA)
+    prepared = "PREPARE" in firsts and any(token.word == "TRANSACTION" for token in tokens)
+    return Writes(frozenset(tables), bool(firsts & _TRANSACTION) or prepared, bool(firsts & _SCHEMA))
 
 
-def _tables(tokens: Sequence[_Token]) -> Iterator[str]:
+def _begins(tokens: Sequence[_Token], index: int) -> bool:
+    """Whether a statement begins here."""
+    return bool(tokens[index].word) and (index == 0 or tokens[index - 1].text in (";", "\ufeff"))
+
+
+def _tables(tokens: Sequence[_Token], *, program: bool) -> Iterator[str]:
+    last_from = max((index for index, token in enumerate(tokens) if token.word == "FROM"), default=-1)
     for index, token in enumerate(tokens):
         match token.word:
             case "INSERT" | "REPLACE" | "MERGE":
@@ -117,9 +127,9 @@ def _tables(tokens: Sequence[_Token]) -> Iterator[str]:
                 yield from _names(tokens, _after(tokens, index + 1, {"OR": 1}))
             case "DELETE" if _at(tokens, index + 1).word == "FROM":
                 yield from _names(tokens, index + 2)
-            case "TRUNCATE" if _at(tokens, index + 1).text != "(":
+            case "TRUNCATE" if program or _begins(tokens, index):
                 yield from _names(tokens, index + 1, several=True)
-            case "COPY" if any(each.word == "FROM" for each in tokens[index:]):
+            case "COPY" if last_from > index and (program or _begins(tokens, index)):
                 yield from _names(tokens, index + 1)
             case "DROP" | "ALTER" if _at(tokens, index + 1).word == "TABLE":
                 yield from _names(tokens, index + 1, several=True)
