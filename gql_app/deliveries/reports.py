@@ -59,6 +59,7 @@ def report(session: Session, attempt_id: UUID | None, sid: str, status: str, err
             updated_at=datetime.now(UTC),
         )
     )
+    _close_others(session, delivery.id)
     changed = (delivery.state.name, then.name, delivery.recipient_id)
     record(session, [Entry(ChangeKind.UPDATED, "Delivery", delivery.public_id, "state", *changed)])
     return True
@@ -81,6 +82,19 @@ def _complete(session: Session, attempt: DeliveryAttempt, sid: str, error_code: 
     if error_code:
         values["error_code"] = error_code[:32]
     session.connection().execute(update(DeliveryAttempt).where(DeliveryAttempt.id == attempt.id).values(values))
+
+
+def _close_others(session: Session, delivery_id: int) -> None:
+    """Attempts of workers that have lost their lease to a report: they will not write down what came of them."""
+    session.connection().execute(
+        update(DeliveryAttempt)
+        .where(DeliveryAttempt.delivery_id == delivery_id, DeliveryAttempt.finished_at.is_(None))
+        .values(
+            finished_at=datetime.now(UTC),
+            outcome=AttemptOutcome.UNKNOWN,
+            error="a report about an earlier attempt came in the middle of it",
+        )
+    )
 
 
 def report_routes(db: Database, settings: Settings) -> list[Route]:

@@ -1,0 +1,42 @@
+"""Databases in which a bit of everything has happened: filled once, and left as they are."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gql_app.db import Database
+from tests import postgres
+from tests.conftest import require
+from tests.reconcile.filled import fill
+
+
+async def _fill(url: str) -> None:
+    db = Database(url)
+    await fill(db)
+    await db.close()
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("filled") / "filled.db"
+    shutil.copy(sqlite_template, path)
+    url = f"sqlite+aiosqlite:///{path}"
+    asyncio.run(_fill(url))
+    return url
+
+
+@pytest.fixture(scope="session")
+def filled_postgres() -> Iterator[str]:
+    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
+    with postgres.database() as url:
+        asyncio.run(_fill(url))
+        yield url
+
+
+@pytest.fixture
+def filled_url(backend: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a filled database: what a test does to it has to be rolled back."""
+    return str(request.getfixturevalue(f"filled_{backend}"))
