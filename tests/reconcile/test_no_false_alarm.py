@@ -26,6 +26,8 @@ from gql_app.reconcile.snapshot import ROLLOUT
 from tests.reconcile.filled import ADA, fill, run, send_all, stamp
 from tests.things import add_request, add_user, head_of, right_before, rows_of
 
+pytestmark = pytest.mark.unwitnessed("writes as older versions and other programs would")
+
 LONG_AGO = timedelta(hours=-2)
 
 
