@@ -12,6 +12,8 @@ from gql_app.changes.models import ChangeRecord
 from gql_app.db import Database
 from tests.things import add_user, head_of
 
+pytestmark = pytest.mark.unwitnessed("dates the log's events as wrong clocks would")
+
 BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 AGES = {"o": -DAY, "r": DAY, "x": -20_000 * DAY}
