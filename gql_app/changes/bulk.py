@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, Delete, Insert, Select, Update, Uuid, any_, column, event, func, select
 from sqlalchemy import literal as bound
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import AliasedReturnsRows
@@ -62,6 +63,11 @@ class _Kind:
     values: Sequence[tuple[str, Callable[[Any], Frozen], int]]
 
 
+def _differ(old: Any, new: Any) -> bool:
+    """Equal lists and dictionaries may hold what the database tells apart: true and 1."""
+    return old != new or isinstance(old, dict | list)
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     kind: _Kind
@@ -84,7 +90,7 @@ class _Row:
         return {
             name: (freeze(old.row[place]), freeze(self.row[place]))
             for name, freeze, place in self.kind.values
-            if old.row[place] != self.row[place]
+            if _differ(old.row[place], self.row[place])
         }
 
 
@@ -228,7 +234,9 @@ class _Rows:
         held = {i: row for i, row in rows.items() if self._mapper.identity_key_from_primary_key(row.key) in known}
         if held:
             query = select(self._mapper.class_).where(self.among(held))
-            self._session.scalars(query.execution_options(populate_existing=True)).all()
+            found = self._session.scalars(query.execution_options(populate_existing=True)).all()
+            # As the ORM does after its own: what a savepoint takes back is loaded anew.
+            self._session._register_altered([instance_state(each) for each in found])
 
     def _found(self, query: Select[Any], parameters: dict[str, Any]) -> dict[UUID, _Row]:
         place: dict[Any, int] = {each: number for number, each in enumerate(self._columns, 1)}

@@ -154,11 +154,13 @@ def _refuse_listener(target: Tracked, names: AbstractSet[str]) -> NoReturn:
 def _note_replaced(session: Session, connection: Connection, state: InstanceState[Any], names: Any) -> None:
     before, loaded = state.committed_state, state.dict
     target: Any = state.obj()
-    codecs = codecs_of(type(target), connection.dialect)
+    codecs, columns = codecs_of(type(target), connection.dialect), attributes_of(type(target))
     values: dict[str, Pair] = {}
     for name in names:
         if name in before:
             old = before[name]
+            if old is not NO_VALUE and columns[name].column.type.compare_values(old, loaded.get(name)):
+                continue  # equal for the ORM, which has not written it
             frozen = NULL if old is NO_VALUE else codecs[name].freeze(old)
             values[name] = (frozen, codecs[name].freeze(loaded.get(name)))
     if values:

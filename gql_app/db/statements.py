@@ -32,7 +32,7 @@ _VERB = re.compile(
 )
 """A text without any of these writes nothing: most texts are reads, and done with here."""
 
-_AMBIGUOUS = re.compile(r"[\r\\\[`]|/\*(?:(?!\*/).)*/\*|\$(?:[^\W\d]\w*)?\$", re.S)
+_AMBIGUOUS = re.compile(r"[\r\\`]|\[[^\]]*['\"]|/\*(?:(?!\*/).)*/\*|\$(?:[^\W\d]\w*)?\$", re.S)
 """Where the dialects disagree about what is quoted: what ends a line, escapes in strings, names in brackets and
 backticks, nested comments, dollars. Such a text may write whatever it mentions."""
 _DEEPEST = 8

@@ -94,6 +94,7 @@ UNIT_OF_WORK = [
     Form("flagged as changed after a change in place", "b.spec['k'] = 2; flag_modified(b, 'spec')",
          'UPDATED spec: {"k":1} → {"k":2}'),
     Form("a Mutable type, changed in place", "b.spec['k'] = 2", 'UPDATED spec: {"k":1} → {"k":2}'),
+    Form("a JSON that Python takes for equal", "b.spec = {'k': True}", ""),
     Form("a Mutable type, there and back", "b.spec['k'] = 2; session.flush(); b.spec['k'] = 1", ""),
     Form("a numeric with more digits than its column", "b.price = Decimal('2.345678')", "UPDATED price: 1.50 → 2.35"),
     Form("a numeric that is equal when rounded", "b.price = Decimal('1.500001')", ""),
@@ -225,6 +226,10 @@ BULK = [
     Form("the same in a savepoint that is rolled back", "try:\n    with session.begin_nested(): "
          "session.execute(update(F).values(note='x', requester_id=99))\n"
          "except Exception: pass", ""),
+    Form("update() in a savepoint that is rolled back, then an assignment", "s = session.begin_nested(); "
+         "session.execute(update(F).values(note='x')); s.rollback(); r.note = 'x'", "UPDATED note: a → x"),
+    Form("update() of a JSON to what Python takes for equal", "session.execute(update(Berth).where(Berth.code == 'A')"
+         ".values(spec={'k': True}))", 'UPDATED spec: {"k":1} → {"k":true}'),
     Form("delete() by criteria", "session.execute(delete(F).where(F.note == 'a'))", "DELETED"),
     Form("delete() with a join (DELETE … USING)", "session.execute(delete(F).where(F.requester_id == U.id, "
          "U.username == 'ada', F.note == 'a').execution_options(synchronize_session=False))",

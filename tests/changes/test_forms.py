@@ -23,7 +23,7 @@ from tests.witness import triggers
 from tests.witness.witnessed import Witnessed
 
 NAMES: dict[str, Any] = {
-    "F": FuelRequest, "T": FuelRequest.__table__, "U": User, "Premium": PremiumUser, "Ferry": Ferry,
+    "F": FuelRequest, "T": FuelRequest.__table__, "U": User, "Premium": PremiumUser, "Ferry": Ferry, "Berth": Berth,
     "Impostor": Impostor, "HASH": HASH, "UTC": UTC, "EAST": timezone(timedelta(hours=5, minutes=30)),
     "datetime": datetime, "Decimal": Decimal, "uuid4": uuid4, "select": select, "update": update, "delete": delete,
     "insert": insert, "text": text, "func": func, "bindparam": bindparam, "flag_modified": flag_modified,
@@ -90,12 +90,15 @@ async def what_is_said(db: Database, start: int) -> str:
 
 
 def marked(form: Form) -> Any:
-    rounded = "b.price" in form.code
-    mark = pytest.mark.unwitnessed("SQLite keeps more digits of a numeric than it gives back")
-    return pytest.param(form, id=form.name, marks=[mark] if rounded else [])
+    reasons = {
+        "b.price": "SQLite keeps more digits of a numeric than it gives back",
+        "'k': True": "Python, by which the triggers' images are judged, takes 1 and true for equal",
+    }
+    marks = [pytest.mark.unwitnessed(reason) for part, reason in reasons.items() if part in form.code]
+    return pytest.param(form, id=form.name, marks=marks)
 
 
-@pytest.mark.parametrize("form", map(marked, ALL))
+@pytest.mark.parametrize("form", [marked(form) for form in ALL])
 async def test_a_form_is_recorded_or_refused(filled: Database, form: Form, backend: str) -> None:
     start, expected = await head_of(filled), form.on(backend)
     rows = [[row.note for row in await rows_of(filled, FuelRequest)], len(await rows_of(filled, User))]

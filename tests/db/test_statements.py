@@ -5,6 +5,7 @@ import pytest
 from gql_app.db.statements import NOTHING, UNREADABLE, writes
 
 WRITES = {
+    "UPDATE [boats] SET id = 1": "boats",
     "INSERT INTO boats (id) VALUES (1)": "boats",
     "insert or ignore into boats values (1)": "boats",
     "REPLACE INTO boats VALUES (1)": "boats",
@@ -41,6 +42,8 @@ WRITES = {
     "INSERT INTO boats SELECT 1 ON CONFLICT (id) DO UPDATE SET id = 2": "boats",
 }
 READS = (
+    "SELECT * FROM boats WHERE id = ANY ($1::UUID[]) FOR UPDATE",
+    "SELECT tags[1], tags[2:3] FROM boats FOR UPDATE",
     "SELECT * FROM boats",
     "SELECT * FROM boats FOR UPDATE",
     "SELECT * FROM boats FOR NO KEY UPDATE OF boats SKIP LOCKED",
@@ -65,7 +68,6 @@ def test_the_tables_that_a_statement_writes_are_found(statement: str) -> None:
 
 AMBIGUOUS = (
     "UPDATE `boats` SET id = 1",
-    "UPDATE [boats] SET id = 1",
     "-- x\rUPDATE boats SET id = 1",
     "/* a /* b */ ' */ UPDATE boats SET id = 1",
     "WITH q AS (SELECT (ARRAY['x]'])[1] AS a, 'y' AS b) UPDATE boats SET id = 1 FROM q",
@@ -85,6 +87,7 @@ def test_a_text_that_dialects_quote_differently_may_write_what_it_mentions(state
 @pytest.mark.parametrize("statement", READS)
 def test_a_statement_that_only_reads_is_left_alone(statement: str) -> None:
     assert writes(statement).tables == frozenset()
+    assert not writes(statement).mentions
     assert not writes(statement).transaction
 
 
