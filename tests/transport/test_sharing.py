@@ -151,6 +151,7 @@ async def test_long_answers_are_not_gathered_beyond_what_may_wait_at_a_socket(
 UNSAID = text("UPDATE fuel_requests SET note = 'after'").execution_options(**ANNOUNCED)
 
 
+@pytest.mark.unwitnessed("changes a row past the log")
 async def test_an_answer_that_is_kept_for_others_is_not_kept_for_long(
     server: Running, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
