@@ -330,8 +330,19 @@ How it works:
   tracked table.
 - **Models** that the log could not follow are refused when they are mapped: see `gql_app/changes/mapping.py`.
 
-The guard reads texts by tokens. It does not see what the database does by itself: functions, triggers, rules and views
-that write a tracked table, or another program. It does not see statements on a raw driver connection either.
+## What is not seen
+
+The guard reads texts. It does not see:
+
+- functions, triggers, rules and views of the database that write a tracked table, and other programs;
+- statements on a raw driver connection;
+- PostgreSQL: statements that name a partition or a child table of a tracked table;
+- PostgreSQL: `TRUNCATE … CASCADE` and `DROP … CASCADE` of another table;
+- a text in a CTE of `update(Model)` that writes the same table as the `update()`;
+- objects of an untracked class that is the mapped base of a tracked one.
+
+A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
+own on PostgreSQL.
 """
 
 if __name__ == "__main__":
