@@ -77,7 +77,7 @@ LOG: Listed = [
     ("An update has no attribute", "malformed", set_event("attribute = NULL", DECISION)),
     ("The kind of a change is none", "malformed", set_event("kind = 'BENT'", DECISION)),
     ("An attribute is one that nobody knows", "unknown", set_event("attribute = 'colour'", DECISION)),
-    ("An entity type is one that nobody knows", "unknown", set_event("entity_type = 'Boat'", DECISION)),
+    ("An entity type is one that nobody knows", "unknown", set_event("entity_type = 'Zeppelin'", DECISION)),
     ("A value is none of its type", "unreadable", set_event("new_value = 'MAYBE'", FIRST_STATUS)),
     ("A number is none", "unreadable", set_event("new_value = 'ten'", LITRES)),
     (
@@ -166,7 +166,7 @@ STATE: Listed = [
         "An attribute is tracked from beyond the end",
         "ahead of time",
         "INSERT INTO tracked_since (entity_type, attribute, since_position, since)"
-        f" VALUES ('Boat', '', 1000000, '{NOW}')",
+        f" VALUES ('Zeppelin', '', 1000000, '{NOW}')",
     ),
 ]
 DECISIONS: Listed = [

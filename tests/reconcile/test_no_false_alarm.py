@@ -209,12 +209,12 @@ async def test_what_a_later_version_does_not_have_any_more_is_passed_over(filled
         filled,
         "UPDATE change_events SET attribute = 'colour' WHERE attribute = 'litres'",
         "INSERT INTO change_events (change_set, kind, entity_type, entity_id, attribute, new_value, occurred_at)"
-        " SELECT change_set, kind, 'Boat', change_set, 'berth', '7', occurred_at FROM change_events"
+        " SELECT change_set, kind, 'Zeppelin', change_set, 'berth', '7', occurred_at FROM change_events"
         " WHERE attribute = 'colour'",
     )
     await track_litres_from(filled, await head_of(filled))
     assert {finding.split(":")[0] for finding in await found(filled)} == {"unknown"}
-    await run(filled, f"{TRACK} ('FuelRequest', 'colour', 0, '{stamp()}'), ('Boat', '', 0, '{stamp()}')")
+    await run(filled, f"{TRACK} ('FuelRequest', 'colour', 0, '{stamp()}'), ('Zeppelin', '', 0, '{stamp()}')")
     assert await found(filled) == []
 
 
