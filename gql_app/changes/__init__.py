@@ -3,6 +3,7 @@
 tracking   how a model says what is recorded
 mapping    what is refused when such a model is mapped
 codec      how a value is written into the log, and read from it
+stored     what the database gives back of a value
 net        the net changes of a transaction, savepoints considered
 capture    net changes → rows of the log, in the same transaction; the commit rings the doorbell
 flushes    what the unit of work changes
