@@ -7,13 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from gql_app import migrations
 from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.sequencer import move
 from gql_app.commands.arguments import number
-from gql_app.db import Database, now
+from gql_app.db import Database, is_locked, now
 from gql_app.deliveries import queue
+from gql_app.errors import ConfigurationError
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
@@ -46,6 +49,13 @@ async def _migrate() -> None:
     try:
         await db.reach()
         await migrations.upgrade(db)
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise
+        raise ConfigurationError(
+            "Another transaction holds a table that is to be changed, for longer than the database's lock_timeout. "
+            "Nothing was changed: end that transaction, or try again later."
+        ) from error
     finally:
         await db.close()
 
@@ -67,7 +77,7 @@ def run_prune(args: argparse.Namespace) -> int:
 
 
 async def _prune(age: timedelta) -> str:
-    app = App(Settings.from_environment())
+    app = App(Settings.from_environment(), patient=True)
     counts = []
     async with app.running(feed=False, deliver=False):
         before = await app.db.read(now) - age  # by the database's clock: ours may be wrong, and that cannot be undone
@@ -88,7 +98,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 async def _check() -> list[Finding]:
-    app = App(Settings.from_environment())
+    app = App(Settings.from_environment(), patient=True)
     async with app.running(feed=False, deliver=False):
         await move(app.db)
         return await app.db.read(reconcile)
