@@ -6,7 +6,7 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 """
 
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
-from gql_app.db.clock import moment, now
+from gql_app.db.clock import Reading, moment, now, uptime
 from gql_app.db.database import Database
 from gql_app.db.failures import is_locked, is_outage, refuses_a_value
 from gql_app.db.guard import ANNOUNCED, FOLLOWER, ReadOnly, UntrackedWrite, announcing, guard
@@ -21,6 +21,7 @@ __all__ = [
     "Database",
     "ReadOnly",
     "ReadSession",
+    "Reading",
     "Timestamped",
     "UntrackedWrite",
     "UtcDateTime",
@@ -32,4 +33,5 @@ __all__ = [
     "moment",
     "now",
     "refuses_a_value",
+    "uptime",
 ]

@@ -1,9 +1,11 @@
 """What time it is, by the clock that all processes of one database share.
 
 On PostgreSQL that is the server's: the clocks of the machines may differ. On SQLite all processes are on one machine,
-and its clock is the clock.
+and its clock is the clock. How long something takes is measured by no clock that can be set, see `uptime`.
 """
 
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Interval, func, literal, select
@@ -12,6 +14,24 @@ from sqlalchemy.orm import Session
 from gql_app.db.base import UtcDateTime
 
 NO_TIME = timedelta()
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def uptime() -> float:
+    """Seconds since some moment. On Linux they go on while the machine is suspended, as a lease does."""
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the database's clock said: `moment`, and the `uptime` here right before it was asked."""
+
+    moment: datetime
+    asked: float
+
+    def now(self) -> datetime:
+        """What it says now. It is late by as much as the answer took, so no lease is thought to last longer."""
+        return self.moment + timedelta(seconds=uptime() - self.asked)
 
 
 def moment(session: Session, later: timedelta = NO_TIME) -> ColumnElement[datetime]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from gql_app.changes.capture import Entry, record
 from gql_app.changes.log import note_pruned
 from gql_app.changes.models import ChangeKind
-from gql_app.db import ANNOUNCED, Database
+from gql_app.db import ANNOUNCED, Database, Reading, UtcDateTime, clock, moment, uptime
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import Outgoing
@@ -39,7 +39,7 @@ class Claim:
 
     `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
     until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted. `claimed_at` is when
-    the lease began.
+    the lease began. All moments are the database's, as far as its clock is asked.
     """
 
     id: int
@@ -70,7 +70,10 @@ class Result:
 
 
 def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
-    """Take up to ``limit`` due messages, oldest first and one per recipient, and record an attempt for each."""
+    """Take up to ``limit`` due messages, oldest first and one per recipient, and record an attempt for each.
+
+    ``now`` is what the database's clock said right before (`next_due`).
+    """
     due = (
         select(_deliveries)
         .where(_deliveries.c.channel == channel, _deliveries.c.due_at <= now, ~_older_to_the_same_recipient())
@@ -168,17 +171,17 @@ def _unclear_since(session: Session, ids: Sequence[int]) -> dict[int, datetime]:
     return dict(tuple(row) for row in session.connection().execute(query))
 
 
-def renew(session: Session, claims: Sequence[Claim], now: datetime) -> int:
+def renew(session: Session, claims: Sequence[Claim]) -> int:
     """Hold the claims for another lease; those that were lost meanwhile stay lost. Returns how many are still held."""
-    still_held = (
-        _deliveries.c.id.in_([claim.id for claim in claims]),
-        _deliveries.c.lease.in_({claim.lease for claim in claims}),
+    longer = (
+        update(_deliveries)
+        .where(
+            _deliveries.c.id.in_([claim.id for claim in claims]),
+            _deliveries.c.lease.in_({claim.lease for claim in claims}),
+        )
+        .values(due_at=moment(session, LEASE))
     )
-    return (
-        session.connection()
-        .execute(update(_deliveries).execution_options(**ANNOUNCED).where(*still_held).values(due_at=now + LEASE))
-        .rowcount
-    )
+    return session.connection().execute(longer.execution_options(**ANNOUNCED)).rowcount
 
 
 def finish(session: Session, results: Sequence[Result]) -> int:
@@ -261,10 +264,17 @@ NEXT_DUE = (
 )
 
 
-async def next_due(db: Database, channel: Channel) -> datetime | None:
-    """When the next message of this channel that no older one holds back becomes due, or its lease ends."""
-    rows = await db.rows(NEXT_DUE, {"channel": channel})
-    return rows[0].due_at if rows else None
+_NEXT_DUE_AND_NOW = NEXT_DUE.add_columns(func.statement_timestamp(type_=UtcDateTime()).label("now"))
+
+
+async def next_due(db: Database, channel: Channel) -> tuple[datetime, Reading] | None:
+    """When the next message of this channel that no older one holds back becomes due, or its lease ends; and the
+    database's clock."""
+    asked = uptime()
+    rows = await db.rows(NEXT_DUE if db.is_sqlite else _NEXT_DUE_AND_NOW, {"channel": channel})
+    if not rows:
+        return None
+    return rows[0].due_at, Reading(datetime.now(UTC) if db.is_sqlite else rows[0].now, asked)
 
 
 def taken(session: Session, provider_ids: Sequence[str]) -> set[str]:
@@ -287,5 +297,5 @@ def prune(session: Session, before: datetime, limit: int = 5_000) -> int:
     if ids:
         connection.execute(delete(_attempts).where(_attempts.c.delivery_id.in_(ids)))
         connection.execute(delete(_deliveries).execution_options(**ANNOUNCED).where(_deliveries.c.id.in_(ids)))
-        note_pruned(session, min(before, datetime.now(UTC)))
+        note_pruned(session, min(before, clock.now(session)))
     return len(ids)

@@ -1,7 +1,6 @@
 """What Twilio reports of a message after it took it: delivered or not. Reports come repeated and out of order."""
 
 import logging
-from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from twilio.request_validator import RequestValidator
 
 from gql_app.changes.capture import Entry, record
 from gql_app.changes.models import ChangeKind
-from gql_app.db import ANNOUNCED, Database
+from gql_app.db import ANNOUNCED, Database, moment
 from gql_app.deliveries.models import AttemptOutcome, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.settings import Settings
 
@@ -56,7 +55,7 @@ def report(session: Session, attempt_id: UUID | None, sid: str, status: str, err
             lease=None,
             provider_id=sid,
             version=Delivery.version + 1,
-            updated_at=datetime.now(UTC),
+            updated_at=moment(session),
         )
     )
     _close_others(session, delivery.id)
@@ -78,7 +77,7 @@ def _find(session: Session, attempt_id: UUID | None, sid: str) -> tuple[Delivery
 def _complete(session: Session, attempt: DeliveryAttempt, sid: str, error_code: str | None) -> None:
     values: dict[str, object] = {"provider_id": sid, "outcome": AttemptOutcome.SENT}
     if attempt.finished_at is None:
-        values["finished_at"] = datetime.now(UTC)
+        values["finished_at"] = moment(session)
     if error_code:
         values["error_code"] = error_code[:32]
     session.connection().execute(update(DeliveryAttempt).where(DeliveryAttempt.id == attempt.id).values(values))
@@ -90,7 +89,7 @@ def _close_others(session: Session, delivery_id: int) -> None:
         update(DeliveryAttempt)
         .where(DeliveryAttempt.delivery_id == delivery_id, DeliveryAttempt.finished_at.is_(None))
         .values(
-            finished_at=datetime.now(UTC),
+            finished_at=moment(session),
             outcome=AttemptOutcome.UNKNOWN,
             error="a report about an earlier attempt came in the middle of it",
         )

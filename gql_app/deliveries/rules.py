@@ -23,7 +23,7 @@ from gql_app.changes.models import ChangeKind
 from gql_app.changes.net import NetChange
 from gql_app.changes.subjects import Subjects
 from gql_app.changes.tracking import Tracked, tracked_attributes
-from gql_app.db import ANNOUNCED
+from gql_app.db import ANNOUNCED, moment
 from gql_app.deliveries.messages import Owed
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 
@@ -154,7 +154,6 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
             "rule": rule,
             "change_set": change_set,
             "cause_id": cause,
-            "due_at": now,
             "attempt_count": 0,
             "failure_count": 0,
             "created_at": now,
@@ -163,7 +162,9 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
         for rule, cause, owed in _owed(session, changes)
     ]
     if rows:
-        session.connection().execute(insert(Delivery.__table__), rows, execution_options=ANNOUNCED)  # type: ignore[arg-type]
+        table: Any = Delivery.__table__
+        # Due by the clock that the workers go by.
+        session.connection().execute(insert(table).values(due_at=moment(session)), rows, execution_options=ANNOUNCED)
     return [
         Entry(
             ChangeKind.CREATED,

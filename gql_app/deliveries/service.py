@@ -1,12 +1,12 @@
 """What people can do with deliveries. Each function is a unit of work."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
+from gql_app.db import now
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.errors import Conflict, Forbidden, NotFound
 from gql_app.viewer import Viewer
@@ -66,6 +66,6 @@ def retry(session: Session, viewer: Viewer | None, delivery_id: UUID) -> Deliver
         and session.scalar(last) is AttemptOutcome.UNKNOWN
     )
     delivery.state = DeliveryState.UNKNOWN if unclear else DeliveryState.PENDING
-    delivery.due_at = datetime.now(UTC)
+    delivery.due_at = now(session)
     delivery.failure_count = 0
     return delivery

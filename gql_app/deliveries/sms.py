@@ -25,7 +25,7 @@ from gql_app.deliveries.senders import (
 from gql_app.settings import Twilio
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How much Twilio's clock may differ from ours when a message is looked up by its time."""
+"""How much Twilio's clock may differ from the database's when a message is looked up by its time."""
 MOST_LISTED = 200
 """Messages to one number among which one is looked for."""
 TRIAL = "Sent from your Twilio trial account - "
@@ -58,7 +58,7 @@ class _Http(AsyncTwilioHttpClient):  # type: ignore[misc]  # the package is not 
         if status in (502, 504):  # a gateway that did not hear what became of it
             raise Ambiguous(f"Twilio's gateway answered {status}", str(status))
         if status == 429 or status >= 500:
-            seconds = _retry_after(response.headers.get("Retry-After"))
+            seconds = _retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
             raise TransientFailure(f"Twilio answered {status}", str(status), seconds)
         return response
 
@@ -99,7 +99,7 @@ class TwilioSender:
         """
         begin = since - CLOCK_SKEW
         listed = await self._look_up(self._client.messages.list_async(to=message.recipient, limit=MOST_LISTED))
-        recent = [m for m in listed if (m.date_created or datetime.now(UTC)) >= begin]
+        recent = [m for m in listed if m.date_created is None or m.date_created >= begin]
         like_it = [m for m in recent if m.body in (message.body, TRIAL + message.body)]
         if not like_it and len(recent) == MOST_LISTED:
             raise Ambiguous("could not be looked up: it has sent too much to this number since")
@@ -146,13 +146,15 @@ def _refusal(error: TwilioRestException) -> Exception:
     return PermanentFailure(f"Twilio refused the message (error {code})", code)
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or a date (RFC 9110, section 10.2.3)."""
+def _retry_after(value: str | None, date: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date (RFC 9110, section 10.2.3). A date is held
+    against the answer's own: our clock may differ from Twilio's."""
     if not value:
         return None
     if value.strip().isdecimal():
         return float(value)
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        answered = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        return max(0.0, (parsedate_to_datetime(value) - answered).total_seconds())
     except (ValueError, TypeError):
         return None

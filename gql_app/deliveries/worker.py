@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
 
 from gql_app.changes.doorbell import Bell, Doorbell
 from gql_app.changes.tasks import stop_task
-from gql_app.db import Database, refuses_a_value
+from gql_app.db import Database, Reading, refuses_a_value, uptime
 from gql_app.deliveries import metrics, queue
 from gql_app.deliveries.models import AttemptOutcome
 from gql_app.deliveries.queue import Claim, Result
@@ -62,7 +62,7 @@ class ChannelWorker:
         self._in_air: set[asyncio.Task[None]] = set()
         self._done: list[Result] = []
         self._held: dict[int, Claim] = {}
-        self._paused_until: datetime | None = None
+        self._paused_until: float | None = None
         self._proven = False
         self._stopping = False
         self._rest_until = 0.0
@@ -107,25 +107,24 @@ class ChannelWorker:
 
         The bell rings earlier: at each commit, and when a message in the air has landed.
         """
-        clock = asyncio.get_running_loop().time
-        if (rest := self._rest_until - clock()) > 0:
-            return rest
+        if (rest := max(self._rest_until, self._paused_until or 0.0) - uptime()) > 0:
+            return min(rest, self._poll)
         room = self._room()
-        due = await queue.next_due(self._db, self._sender.channel) if room else None
-        now = datetime.now(UTC)
-        if due is not None and self._paused_until is not None:
-            due = max(due, self._paused_until)
-        if due is None or due > now:
-            return self._poll if due is None else min((due - now).total_seconds(), self._poll)
-        claims = await self._db.write(queue.claim, self._sender.channel, now, room)
+        found = await queue.next_due(self._db, self._sender.channel) if room else None
+        if found is None:
+            return self._poll
+        due, clock = found
+        if (pause := (due - clock.moment).total_seconds()) > 0:
+            return min(pause, self._poll)
+        claims = await self._db.write(queue.claim, self._sender.channel, clock.moment, room)
         for claim in claims:
             self._held[claim.id] = claim
-            task = asyncio.create_task(self._attempt(claim))
+            task = asyncio.create_task(self._attempt(claim, clock))
             self._in_air.add(task)
             task.add_done_callback(self._landed)
         if len(claims) == room:
             return 0
-        self._rest_until = clock() + LINGER
+        self._rest_until = uptime() + LINGER
         return LINGER
 
     def _room(self) -> int:
@@ -137,27 +136,27 @@ class ChannelWorker:
         self._in_air.discard(task)
         self._bell.ring()
 
-    async def _attempt(self, claim: Claim) -> None:
+    async def _attempt(self, claim: Claim, clock: Reading) -> None:
         try:
             async with asyncio.timeout(SEND_TIMEOUT + 1):
-                result = await self._send(claim)
+                result = await self._send(claim, clock)
         except SendFailure as failure:
-            result = self._failed(claim, failure)
+            result = self._failed(claim, clock.now(), failure)
         except Exception as error:
             logger.exception("attempt %s of delivery %s failed unexpectedly", claim.attempt, claim.message.id)
-            result = self._failed(claim, Ambiguous(type(error).__name__))
+            result = self._failed(claim, clock.now(), Ambiguous(type(error).__name__))
         metrics.attempts.labels(self._sender.channel.value, result.outcome.value).inc()
         self._done.append(result)
 
-    async def _send(self, claim: Claim) -> Result:
+    async def _send(self, claim: Claim, clock: Reading) -> Result:
         if claim.unclear_since is not None and not self._sender.resend_is_safe:
             receipt = await self._accepted_before(claim.message, claim.unclear_since)
             if receipt is not None:
-                return self._sent(claim, receipt, "accepted in an earlier attempt")
-        if datetime.now(UTC) >= claim.claimed_at + queue.LEASE:  # frozen meanwhile: another worker may have it
+                return self._sent(claim, clock.now(), receipt, "accepted in an earlier attempt")
+        if clock.now() >= claim.claimed_at + queue.LEASE:  # frozen meanwhile: another worker may have it
             raise Ambiguous("the lease had ended before it could be sent")
         receipt = await self._sender.send(claim.message)
-        return self._sent(claim, receipt)
+        return self._sent(claim, clock.now(), receipt)
 
     async def _accepted_before(self, message: Outgoing, since: datetime) -> Receipt | None:
         """The first message like this one at the provider that no attempt of ours is known by."""
@@ -165,19 +164,17 @@ class ChannelWorker:
         known = await self._db.look_up(queue.taken, [str(receipt.provider_id) for receipt in found])
         return next((receipt for receipt in found if receipt.provider_id not in known), None)
 
-    def _sent(self, claim: Claim, receipt: Receipt, note: str | None = None) -> Result:
+    def _sent(self, claim: Claim, now: datetime, receipt: Receipt, note: str | None = None) -> Result:
         self._paused_until = None
         self._proven = True
-        now = datetime.now(UTC)
         then = self._next(AttemptOutcome.SENT, claim, now)
         return Result(claim, AttemptOutcome.SENT, then, now, receipt.provider_id, error=note)
 
-    def _failed(self, claim: Claim, failure: SendFailure) -> Result:
-        now = datetime.now(UTC)
+    def _failed(self, claim: Claim, now: datetime, failure: SendFailure) -> Result:
         outcome = OUTCOMES[type(failure)]
         self._proven = outcome is not AttemptOutcome.REFUSED
         if outcome is AttemptOutcome.REFUSED:
-            self._paused_until = now + CHANNEL_PAUSE
+            self._paused_until = uptime() + CHANNEL_PAUSE.total_seconds()
             logger.error("%s is paused: %s", self._sender.channel.value, failure.message)
         retry_after = failure.retry_after if isinstance(failure, TransientFailure) else None
         then = self._next(outcome, claim, now, retry_after)
@@ -217,7 +214,7 @@ class ChannelWorker:
             await asyncio.sleep(queue.RENEWAL)
             if self._held:
                 try:
-                    await self._db.write(queue.renew, list(self._held.values()), datetime.now(UTC))
+                    await self._db.write(queue.renew, list(self._held.values()))
                 except Exception:
                     logger.exception("leases could not be renewed; trying again")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from gql_app.changes.codec import Codec
 from gql_app.changes.models import ChangeLogState, ChangeRecord, TrackedSince
 from gql_app.changes.tracking import Tracked, codecs_of, entity_type, mapper_of, table_of, tracked_attributes
 from gql_app.changes.tracking import tracked_models as all_tracked_models
-from gql_app.db import UtcDateTime
+from gql_app.db import UtcDateTime, now
 from gql_app.reconcile.findings import Finding
 
 BATCH = 1_000
@@ -81,7 +81,7 @@ class Snapshot:
         self._session = session
         self.dialect = session.get_bind().dialect
         self.is_sqlite = self.dialect.name == "sqlite"
-        self.now = datetime.now(UTC)
+        self.now = now(session)
         self.moment: Read = reader(UtcDateTime(), self.dialect)
         there = set(inspect(session.connection()).get_table_names())
         known = list(all_tracked_models())

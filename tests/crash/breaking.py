@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.__main__ import main
 from gql_app.changes import capture
-from gql_app.db import Database, WriteSession
+from gql_app.db import Database, Reading, WriteSession
 from gql_app.deliveries import queue
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
@@ -122,8 +122,8 @@ def _before_the_call(channel: Channel) -> None:
     """The claim is committed, the provider has not been asked for anything."""
     send: Any = ChannelWorker._send
 
-    async def sent(self: Any, claim: queue.Claim) -> queue.Result:
-        result: queue.Result = end() if self._sender.channel is channel else await send(self, claim)
+    async def sent(self: Any, claim: queue.Claim, clock: Reading) -> queue.Result:
+        result: queue.Result = end() if self._sender.channel is channel else await send(self, claim, clock)
         return result
 
     ChannelWorker._send = sent  # type: ignore[method-assign]

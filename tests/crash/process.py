@@ -30,10 +30,18 @@ class ServiceProcess:
     `lines` are what it has printed so far, on both streams.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str], *arguments: str, limit: float = LIMIT) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        *arguments: str,
+        limit: float = LIMIT,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """``variables`` are set in its environment besides."""
         self.lines: list[str] = []
         self._directory = directory
-        self._environment = environment(settings)
+        self._environment = {**environment(settings), **(variables or {})}
         self._arguments = arguments
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None

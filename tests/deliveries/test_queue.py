@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
 from gql_app.db import ANNOUNCED, Database
+from gql_app.db import now as database_now
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
 from gql_app.deliveries.queue import LEASE, Claim, Result
@@ -154,7 +155,12 @@ async def test_the_next_due_moment_is_that_of_the_channel(room: Room) -> None:
     await room.owe(due_at=sooner)
     await room.owe(Channel.EMAIL, due_at=now() - LONG_AGO)
     await room.owe(state=SENT, due_at=None)
-    assert await queue.next_due(room.db, Channel.SMS) == sooner
+    asked = await room.db.read(database_now)
+    found = await queue.next_due(room.db, Channel.SMS)
+    assert found is not None
+    due, clock = found
+    assert due == sooner
+    assert asked <= clock.moment <= clock.now() < asked + LONG_AGO
 
 
 @pytest.mark.unwitnessed("fills the table with rows that no log tells of")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.api.ids import encode_id
 from gql_app.app import App
+from gql_app.db import uptime
 from gql_app.deliveries import queue, service
 from gql_app.deliveries.mail import CONNECTIONS, SmtpSender
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
@@ -117,7 +118,7 @@ def end_pauses(app: App) -> None:
     """The rest of a channel whose credentials were refused is over."""
     for channel in app.workers.channels:
         if channel._paused_until is not None:
-            channel._paused_until = datetime.now(UTC)
+            channel._paused_until = uptime()
 
 
 async def follow(app: App, room: Room, delivery_id: int, story: Story) -> None:
