@@ -117,7 +117,8 @@ def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> 
             new = after.get(public_id)
             if new is None:
                 raise RuntimeError(f"update({model.__name__}) must not change public_id")
-            if changed := new.changed_since(old):
+            changed = new.changed_since(old)
+            if changed or new.owner_id != old.owner_id:  # an event goes to the owner at the commit
                 noted.add(Entity(new.model, public_id, new.owner_id, values=changed))
         rows.refresh(before)
     return result

@@ -137,9 +137,14 @@ def _enter(session: Session, transaction: SessionTransaction, connection: Connec
         )
 
 
+@event.listens_for(WriteSession, "before_flush", propagate=True)
+def _flush_begins(session: Session, flush_context: object, instances: object) -> None:
+    pending(session).another_flush()
+
+
 @event.listens_for(WriteSession, "after_flush", propagate=True)
 def _flush_ends(session: Session, flush_context: object) -> None:
-    pending(session).flushing = False
+    pending(session).flush_ends()
 
 
 @event.listens_for(WriteSession, "after_transaction_end", propagate=True)

@@ -5,6 +5,7 @@ the statement it is settled what the log will need; after it the values that wer
 """
 
 from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -30,7 +31,7 @@ def _session_of(target: Tracked) -> Session:
             f"{type(target).__name__} is tracked: change it in a unit of work of Database.write, "
             "or else the change would be missing in the change log"
         )
-    pending(session).flushing = True  # from here on the mapper's statements are its flush's, until that ends
+    pending(session).flush_begins()  # from here on the mapper's statements are its flush's, until that ends
     return session
 
 
@@ -94,6 +95,8 @@ def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked)
     _refuse_expressions(target, state)
     if before.get("public_id", target.public_id) != target.public_id:
         raise TypeError(f"{type(target).__name__}.public_id never changes: the log knows the entity by it")
+    if (kind := _discriminator(mapper)) in before and before[kind] != state.dict.get(kind):
+        raise TypeError(f"{type(target).__name__}.{kind} says of which class it is: delete it and add another one")
     names = [name for name in attributes_of(type(target)) if name in before]
     for name in names:
         if name not in state.dict:
@@ -102,6 +105,13 @@ def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked)
     # Of a value that can be changed in place the ORM has kept the very object.
     if unknown := [name for name in names if before[name] is NO_VALUE or codecs[name].mutable]:
         _look_up_replaced(mapper, connection, state, unknown)
+
+
+@cache
+def _discriminator(mapper: Mapper[Any]) -> str | None:
+    """The attribute that says of which class of an inheritance a row is."""
+    column: Any = mapper.polymorphic_on
+    return mapper.get_property_by_column(column).key if column is not None and column in mapper.c.values() else None
 
 
 def _look_up_replaced(mapper: Mapper[Any], connection: Connection, state: InstanceState[Any], names: list[str]) -> None:
@@ -163,7 +173,7 @@ def _note_replaced(session: Session, connection: Connection, state: InstanceStat
                 continue  # equal for the ORM, which has not written it
             frozen = NULL if old is NO_VALUE else codecs[name].freeze(old)
             values[name] = (frozen, codecs[name].freeze(loaded.get(name)))
-    if values:
+    if values or type(target).__owner__ in before:  # an event goes to the owner at the commit
         pending(session).add(_entity(target, values=values))
 
 

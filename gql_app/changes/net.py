@@ -83,6 +83,7 @@ class Pending:
     def __init__(self) -> None:
         self._frames: list[_Frame] = [_Frame("")]
         self.flushing = False
+        self._flushed_in: _Frame | None = None
         self.follows: MutableMapping[Any, Any] | None = None
         """The ``info`` of the connection whose changes these are."""
 
@@ -94,6 +95,26 @@ class Pending:
         """The transaction has ended."""
         self._frames = [_Frame("")]
         self.flushing = False
+        self._flushed_in = None
+
+    def flush_begins(self) -> None:
+        """Must hold: a flush that fails half-way is not committed, even if the roll-back that answers it fails."""
+        if not self.flushing:
+            self.flushing = True
+            if self.spoiled is None:
+                self.spoil("a flush")
+                self._flushed_in = self._frames[-1]
+
+    def flush_ends(self) -> None:
+        self.flushing = False
+        if self._flushed_in is not None:
+            self._flushed_in.spoiled = None
+            self._flushed_in = None
+
+    def another_flush(self) -> None:
+        """Before a flush: if one before it has never ended, what that left stays spoiled."""
+        if self.flushing:
+            self.flushing, self._flushed_in = False, None
 
     def add(self, entity: Entity) -> None:
         entities = self._frames[-1].entities.setdefault((entity_type(entity.model), entity.public_id), [])
@@ -132,9 +153,10 @@ class Pending:
 
     def rolled_back(self, savepoint: str) -> None:
         """What it holds, with all savepoints within it, was never there."""
-        if self._closed(savepoint):
+        if closed := self._closed(savepoint):
             self._frames.append(_Frame(savepoint))  # it is still there, and may be rolled back to again
-        self.flushing = False  # a flush that fails rolls its savepoint back
+        if self._flushed_in is None or self._flushed_in in closed:
+            self.flushing, self._flushed_in = False, None  # a flush that fails rolls its savepoint back
 
     def _closed(self, savepoint: str) -> "list[_Frame]":
         place = len(self._frames) - 1
@@ -154,7 +176,7 @@ class Pending:
         return [change for each in entities.values() for entity in each for change in entity.net()]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Frame:
     savepoint: str
     entities: dict[Key, list[Entity]] = field(default_factory=dict)

@@ -7,7 +7,7 @@ it stands behind everything that makes statements: the ORM, Core, texts, bare co
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause
 
@@ -83,24 +83,30 @@ class Guard:
         dialect: Any = engine.dialect
         dialect.do_commit = _commit_if_nothing_is_unsaid(dialect.do_commit)
 
-    def _look_without_parameters(self, cursor: object, text: str, context: Any) -> None:
-        self._look(cursor, text, (), context)
+    def _look_without_parameters(self, cursor: object, text: str, context: Any) -> bool:
+        return self._look(cursor, text, (), context)
 
-    def _look(self, cursor: object, text: str, parameters: object, context: Any) -> None:
+    def _look(self, cursor: object, text: str, parameters: object, context: Any) -> bool:
+        """True: it is executed already."""
         found = self._read.get(text)
         if found is NOTHING:
-            return
+            return False
         options = context.execution_options
         announced = options.get("gql_app_announced")
         if announced is True:
-            return
+            return False
         access = options.get("gql_app_access")
         if access == "write" and "compiled_cache" in options and self._is_flush(context):
-            return
+            return False
         if found is None:
             found = self._learn(text)
-        if found is not NOTHING and access != "migration":
-            self._judge(found, access, announced or (), context)
+        if found is NOTHING or access == "migration":
+            return False
+        if found.transaction and access is not None:
+            _execute_savepoint(cursor, text, parameters, context)
+            return True
+        self._judge(found, access, announced or ())
+        return False
 
     def _is_flush(self, context: Any) -> bool:
         """Whether a session that records is flushing, and this is a statement of its mappers: they use a cache of
@@ -125,10 +131,7 @@ class Guard:
             self._read[text] = found
         return found
 
-    def _judge(self, found: Writes, access: str | None, announced: Collection[str], context: Any) -> None:
-        if found.transaction and access is not None:
-            _tell_of_savepoint(context.root_connection, getattr(context.compiled, "statement", None))
-            return
+    def _judge(self, found: Writes, access: str | None, announced: Collection[str]) -> None:
         if access == "read" and (found.tables or found.schema):
             raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
         named = [table for table in self._tables if table in found.mentions] if found.mentions else []
@@ -156,13 +159,16 @@ def _commit_if_nothing_is_unsaid(commit: Callable[[Any], None]) -> Callable[[Any
     return commit_if
 
 
-def _tell_of_savepoint(connection: Connection, statement: object) -> None:
+def _execute_savepoint(cursor: object, text: str, parameters: object, context: Any) -> None:
+    """Execute it, and tell of it once that has succeeded: what could not be rolled back is still there."""
+    statement = getattr(context.compiled, "statement", None)
     if not isinstance(statement, _SAVEPOINTS):
         raise TypeError(
             "this statement would begin or end a transaction behind the session's back: use session.begin_nested(), "
             "or raise an exception to roll everything back"
         )
-    follower: Follower | None = connection.info.get(FOLLOWER)
+    context.dialect.do_execute(cursor, text, parameters, context)
+    follower: Follower | None = context.root_connection.info.get(FOLLOWER)
     if follower is None:
         return
     if isinstance(statement, RollbackToSavepointClause):

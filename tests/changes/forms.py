@@ -122,6 +122,10 @@ UNIT_OF_WORK = [
     Form("a child that comes by a collection", "b.boats.append(Ferry(name='Zoe'))", "CREATED berth_code: – → A"),
     Form("a child that goes to another parent", "c.boats.append(f)", "UPDATED berth_code: A → B"),
     Form("relationship(post_update=True)", "b.next = c", "UPDATED next_code: – → B"),
+    Form("merge of an object of another class", "session.merge(U(id=linus.id, version=linus.version))",
+         "!plan says of which class it is: delete it and add another one"),
+    Form("the discriminator assigned", "linus.plan = 'STANDARD'",
+         "!plan says of which class it is: delete it and add another one"),
     Form("merge of a detached copy", "session.expunge(r); r2 = F(id=r.id, public_id=r.public_id, "
          "requester_id=ada.id, note='x', version=r.version, litres=r.litres, status=r.status); session.merge(r2)",
          "UPDATED note: a → x"),
