@@ -121,12 +121,12 @@ def _refuse_inexact(column_type: TypeEngine[Any], bare: TypeEngine[Any]) -> None
     precise = [getattr(bare, name, None) for name in ("precision", "second_precision", "fields")]
     if isinstance(bare, DateTime | Time | Interval | INTERVAL) and any(each is not None for each in precise):
         raise TypeError(f"the log cannot follow the rounding of {bare!r}: leave its precision out")
+    if isinstance(bare, Time) and bare.timezone:
+        raise TypeError(f"the log has no text for {bare!r}: leave its timezone out, or use a DateTime")
     if isinstance(bare, ARRAY):
-        simple = isinstance(bare_type(bare.item_type), Integer | String | Uuid | Boolean) and bare.dimensions in (
-            None,
-            1,
-        )
-        if not simple or isinstance(bare_type(bare.item_type), CHAR | NCHAR):
+        item = bare_type(bare.item_type)
+        simple = isinstance(item, Integer | String | Uuid | Boolean) and bare.dimensions in (None, 1)
+        if not simple or isinstance(item, CHAR | NCHAR | EnumType):
             raise TypeError(f"the log has no text for {bare!r}: use an ARRAY of one dimension, or JSON")
     if isinstance(bare, BIT):
         raise TypeError(f"the log has no text for {bare!r}: use a String")

@@ -7,7 +7,7 @@ refused here by name. So a model that can be mapped is recorded completely.
 import weakref
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, Computed, Identity, Uuid, event
+from sqlalchemy import Column, Computed, Identity, PrimaryKeyConstraint, UniqueConstraint, Uuid, event
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Mapper
 
@@ -33,6 +33,11 @@ def _refuse(what: str, instead: str) -> NoReturn:
 def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
     """As soon as the class is mapped: all that can be told without the other classes."""
     _check_entity(mapper, model)
+    if not issubclass(mapper.base_mapper.class_, Tracked):
+        _refuse(
+            f"{model.__name__} is tracked and its mapped base {mapper.base_mapper.class_.__name__} is not",
+            "make the base Tracked: its rows are entities of the same kind",
+        )
     if mapper.concrete:
         _refuse(
             f"{model.__name__} is mapped by concrete inheritance, so its rows are not those of its base",
@@ -43,10 +48,7 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
             f"{model.__name__} has no version, by which two changes of one row notice each other",
             "do not override __mapper_args__['version_id_col']",
         )
-    for attribute in attributes_of(model).values():
-        _check_column(model, attribute)
-    for column in table_of(model).c:
-        _check_foreign_keys(mapper, model, column)
+    _check_columns(mapper, model)
     if model.__owner__ is not None:
         owner = mapper.columns.get(model.__owner__)
         if not isinstance(owner, Column):
@@ -54,7 +56,8 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
         if not owner.primary_key:
             _check_column(model, Attribute(model.__owner__, owner, secret=False))
     public_id: Any = mapper.columns["public_id"]
-    if not isinstance(public_id.type, Uuid) or not public_id.type.as_uuid or public_id.onupdate is not None:
+    is_ours = isinstance(public_id.type, Uuid) and public_id.type.as_uuid and public_id.onupdate is None
+    if not is_ours or not (public_id.unique or _is_unique(public_id)):
         _refuse(f"{model.__name__}.public_id is overridden", "leave it as Tracked declares it")
     _check_table(model)
     guard.protect(mapper)
@@ -71,6 +74,21 @@ def _check_entity(mapper: Mapper[Any], model: type[Tracked]) -> None:
     known = _entities.setdefault(name, root)
     if known is not root and known.__entity__ == name:
         _refuse(f"{root.__name__} and {known.__name__} both call themselves {name}", "give each its own __entity__")
+
+
+def _is_unique(column: Column[Any]) -> bool:
+    """Whether its table says so of this column alone."""
+    table: Any = column.table
+    unique = (each for each in table.constraints if isinstance(each, UniqueConstraint | PrimaryKeyConstraint))
+    indexes = (each for each in table.indexes if each.unique)
+    return any(list(each.columns) == [column] for each in (*unique, *indexes))
+
+
+def _check_columns(mapper: Mapper[Any], model: type[Tracked]) -> None:
+    for attribute in attributes_of(model).values():
+        _check_column(model, attribute)
+    for column in table_of(model).c:
+        _check_foreign_keys(mapper, model, column)
 
 
 def _check_column(model: type[Tracked], attribute: Attribute) -> None:
@@ -101,9 +119,10 @@ def _check_table(model: type[Tracked]) -> None:
 
 def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Column[Any]) -> None:
     where = f"{table_of(model).name}.{column.name}"
-    if column.primary_key and mapper.inherits is not None and mapper.local_table is not mapper.inherits.local_table:
-        return  # the other half of the same entity
+    base: Any = None if mapper.inherits is None else mapper.inherits.local_table
     for key in column.foreign_keys:
+        if column.primary_key and base is not None and key.target_fullname.rpartition(".")[0] == base.fullname:
+            continue  # the other half of the same entity
         if key.ondelete and key.ondelete.upper() == "CASCADE":
             _refuse(
                 f"{where} has ON DELETE CASCADE: the database would delete rows of {model.__name__} unseen",
@@ -121,7 +140,8 @@ def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Colum
 
 
 def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
-    """When all classes are mapped: what the others decide."""
+    """When all classes are mapped: what the others decide, and columns that were added since."""
+    _check_columns(mapper, model)
     for attribute in attributes_of(model).values():
         where = f"{model.__name__}.{attribute.name}"
         try:

@@ -57,13 +57,15 @@ class Tracked:
         old value in the log is always the one that was really replaced.
         """
         if not any(hasattr(base, "__table__") for base in cls.__mro__[1:]):
-            version = cls.version = mapped_column(Integer, nullable=False, sort_order=902)
             own = getattr(cls, "__mapper_args__", {})
+            if isinstance(own, Mapping) and own.get("version_id_col") is getattr(cls, "version", cls):
+                own = {name: value for name, value in own.items() if name != "version_id_col"}  # of a mixin like this
             if not isinstance(own, Mapping) or {"version_id_col", "version_id_generator"} & own.keys():
                 raise TypeError(
                     f"{cls.__name__}.__mapper_args__ must be a dictionary without version_id_col and "
                     "version_id_generator: tracked models have a version of their own"
                 )
+            version = cls.version = mapped_column(Integer, nullable=False, sort_order=902)
             cls.__mapper_args__ = {**own, "version_id_col": version}  # type: ignore[attr-defined]
         super().__init_subclass__(**kwargs)
 

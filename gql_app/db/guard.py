@@ -132,14 +132,15 @@ class Guard:
         return found
 
     def _judge(self, found: Writes, access: str | None, announced: Collection[str]) -> None:
-        if access == "read" and (found.tables or found.schema):
+        if access == "read" and (found.tables or found.schema or found.setting):
             raise ReadOnly("this unit of work was opened by Database.read; use Database.write to change something")
         named = [table for table in self._tables if table in found.mentions] if found.mentions else []
-        for table in sorted(found.tables.union(named).difference(announced)):
+        suspect = found.tables.union(named).difference(announced).union(found.twice)
+        for table in sorted(suspect, key=lambda name: (name == UNREADABLE, name)):
             if table == UNREADABLE:
                 raise UntrackedWrite(
-                    "it cannot be told which table this statement writes; use a plain name, as it might be one whose "
-                    "changes belong into the change log"
+                    "it cannot be told which table this statement writes; use a plain name and no CASCADE, as it might "
+                    "be one whose changes belong into the change log"
                 )
             if (model := self._tables.get(table)) is not None:
                 raise UntrackedWrite(

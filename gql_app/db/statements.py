@@ -9,7 +9,7 @@ What a text does not show: functions and triggers of the database that write by 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 _TOKEN = re.compile(
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 )
 _VERB = re.compile(
     r"\b(?:insert|update|delete|merge|replace|truncate|copy|drop|alter|do|execute|begin|start|commit|end|rollback|abort"
-    r"|savepoint|release|prepare|create)\b",
+    r"|savepoint|release|prepare|create|set|reset|discard|pragma)\b",
     re.I,
 )
 """A text without any of these writes nothing: most texts are reads, and done with here."""
@@ -39,6 +39,9 @@ _DEEPEST = 8
 """Programs within programs that are read."""
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
 _SCHEMA = {"CREATE", "DROP", "ALTER"}
+_SETTING = {"SET", "RESET", "DISCARD"}
+_PRAGMAS = {"QUERY_ONLY", "WRITABLE_SCHEMA"}
+"""Those of SQLite that let a reader write."""
 NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
 """What follows UPDATE where it is no statement: ON CONFLICT DO UPDATE SET, FOR UPDATE OF, AFTER UPDATE ON, …"""
 UNREADABLE = "?"
@@ -48,12 +51,15 @@ UNREADABLE = "?"
 @dataclass(frozen=True, slots=True)
 class Writes:
     """What a statement may do: the names of the tables it writes (in lower case, without their schema), whether it
-    begins or ends a transaction or savepoint, and whether it changes the schema. `mentions` is the whole text, in
-    lower case, of a statement that may write whatever it names."""
+    begins or ends a transaction or savepoint, changes the schema, or a setting of the session. `twice` are those of the
+    tables that it writes in more than one place. `mentions` is the whole text, in lower case, of a statement that may
+    write whatever it names."""
 
     tables: frozenset[str] = frozenset()
+    twice: frozenset[str] = frozenset()
     transaction: bool = False
     schema: bool = False
+    setting: bool = False
     mentions: str = ""
 
 
@@ -81,7 +87,7 @@ def writes(statement: str) -> Writes:
     if _AMBIGUOUS.search(statement):
         text = statement.lower()
         coded = {UNREADABLE} if 'u&"' in text else set()
-        found = Writes(found.tables | coded, found.transaction, found.schema, text)
+        found = replace(found, tables=found.tables | coded, mentions=text)
     return found if found != NOTHING else NOTHING
 
 
@@ -99,15 +105,29 @@ def _read(statement: str, *, depth: int = 0) -> Writes:
         elif kind != "skip":
             tokens.append(_Token(kind, match.group()))
     firsts = {token.word for index, token in enumerate(tokens) if _begins(tokens, index)}
-    tables = set(_tables(tokens, program=depth > 0))
+    written = list(_tables(tokens, program=depth > 0))
+    tables, twice = set(written), {name for name in written if written.count(name) > 1}
     if depth or firsts & {"DO", "CREATE", "PREPARE"}:  # its statements may stand in quotes
         inner += [text.partition("'")[2].removesuffix("'").replace("''", "'") for text in texts]
     for each in inner:
-        tables |= _read(each, depth=depth + 1).tables if depth < _DEEPEST else {UNREADABLE}
+        deeper = _read(each, depth=depth + 1).tables if depth < _DEEPEST else {UNREADABLE}
+        tables, twice = tables | deeper, twice | (tables & deeper)
     if depth and any(token.word == "EXECUTE" for token in tokens):
         tables.add(UNREADABLE)  # it executes a text that it makes
     prepared = "PREPARE" in firsts and any(token.word == "TRANSACTION" for token in tokens)
-    return Writes(frozenset(tables), bool(firsts & _TRANSACTION) or prepared, bool(firsts & _SCHEMA))
+    return Writes(
+        frozenset(tables),
+        frozenset(twice),
+        transaction=bool(firsts & _TRANSACTION) or prepared,
+        schema=bool(firsts & _SCHEMA),
+        setting=bool(firsts & _SETTING) or ("PRAGMA" in firsts and _sets_pragma(tokens)),
+    )
+
+
+def _sets_pragma(tokens: Sequence[_Token]) -> bool:
+    return any(
+        token.word in _PRAGMAS and _at(tokens, index + 1).text in ("=", "(") for index, token in enumerate(tokens)
+    )
 
 
 def _begins(tokens: Sequence[_Token], index: int) -> bool:
@@ -129,10 +149,23 @@ def _tables(tokens: Sequence[_Token], *, program: bool) -> Iterator[str]:
                 yield from _names(tokens, index + 2)
             case "TRUNCATE" if program or _begins(tokens, index):
                 yield from _names(tokens, index + 1, several=True)
+                yield from _cascading(tokens, index)
             case "COPY" if last_from > index and (program or _begins(tokens, index)):
                 yield from _names(tokens, index + 1)
             case "DROP" | "ALTER" if _at(tokens, index + 1).word == "TABLE":
                 yield from _names(tokens, index + 1, several=True)
+                yield from _cascading(tokens, index)
+            case "DROP" if _at(tokens, index + 1).word == "SCHEMA":
+                yield UNREADABLE
+
+
+def _cascading(tokens: Sequence[_Token], index: int) -> Iterator[str]:
+    """With CASCADE the tables that refer to it lose their rows, or what refers to it; which, the text does not say."""
+    while _at(tokens, index) is not _END and _at(tokens, index).text != ";":
+        if tokens[index].word == "CASCADE":
+            yield UNREADABLE
+            return
+        index += 1
 
 
 def _is_update(tokens: Sequence[_Token], index: int) -> bool:

@@ -251,6 +251,11 @@ PAST = [
     Form("Core update() on session.connection()", "session.connection().execute(update(T).values(note='x'))", GUARD),
     Form("Core update() of a subclass's table", "session.execute(update(Premium.__table__).values(id=1))",
          "!writes premium_users"),
+    Form("an update() with a text in a CTE that writes the same table", "q = text(\"UPDATE fuel_requests "
+         "SET note = 'z' WHERE note = 'b' RETURNING id\").columns(column('id')).cte('q'); "
+         "session.execute(update(F).where(F.note == 'a').values(note='x').add_cte(q))", GUARD),
+    Form("text(): TRUNCATE … CASCADE of another table", "session.execute(text('TRUNCATE delivery_attempts CASCADE'))",
+         "!no CASCADE"),
     Form("an update() in a CTE below a select()", "session.execute(select(update(F).where(F.id == r.id)"
          ".values(note='x').returning(F.id).cte('u')))", GUARD),
     Form("the same two levels down", "u = update(T).values(note='x').returning(T.c.id).cte('u'); "
@@ -340,10 +345,7 @@ The guard reads texts. It does not see:
 
 - functions, triggers, rules and views of the database that write a tracked table, and other programs;
 - statements on a raw driver connection;
-- PostgreSQL: statements that name a partition or a child table of a tracked table;
-- PostgreSQL: `TRUNCATE … CASCADE` and `DROP … CASCADE` of another table;
-- a text in a CTE of `update(Model)` that writes the same table as the `update()`;
-- objects of an untracked class that is the mapped base of a tracked one.
+- PostgreSQL: statements that name a partition or a child table of a tracked table.
 
 A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
 own on PostgreSQL.

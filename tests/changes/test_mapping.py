@@ -3,9 +3,11 @@
 import enum
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import (
+    ARRAY,
     Column,
     Computed,
     Enum,
@@ -16,11 +18,14 @@ from sqlalchemy import (
     PickleType,
     String,
     Table,
+    Time,
+    UniqueConstraint,
     Uuid,
     func,
 )
 from sqlalchemy.orm import (
     DeclarativeBase,
+    Mapped,
     configure_mappers,
     mapped_column,
     relationship,
@@ -93,6 +98,55 @@ def cascading(**actions: Any) -> Callable[[Any], Any]:
     return make
 
 
+def untracked_base(base: Any) -> None:
+    own = {"__tablename__": "hulls", "id": mapped_column(Integer, primary_key=True)}
+    hull: Any = type("Hull", (base,), {"__annotations__": {}, **own})
+    key = mapped_column(ForeignKey(hull.id), primary_key=True)
+    type("Raft", (Tracked, hull), {"__annotations__": {}, "__tablename__": "rafts", "__entity__": "Raft", "id": key})
+
+
+def joined(**actions: Any) -> Callable[[Any], Any]:
+    """A subclass with a table of its own, whose key refers to another table as well."""
+
+    def make(base: Any) -> None:
+        parent, quay = boat(base), boat(base)
+        keys = ForeignKey(parent.id, ondelete="CASCADE"), ForeignKey(quay.id, **actions)
+        key = mapped_column(Integer, *keys, primary_key=True)
+        name = f"{parent.__name__}Sub"
+        own = {"__tablename__": name.lower(), "id": key}
+        args = {"inherit_condition": key.column == parent.__table__.c.id}
+        type(name, (parent,), {"__annotations__": {}, **own, "__mapper_args__": args})
+
+    return make
+
+
+def added_later(base: Any) -> None:
+    parent, late = boat(base), boat(base)
+    late.parent = tracked(ForeignKey(parent.id, ondelete="CASCADE"))
+
+
+def abstract(base: Any) -> None:
+    class Shared(Tracked, base):  # type: ignore[misc]
+        __abstract__ = True
+        __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012
+
+    for name in ("Abstract1", "Abstract2"):
+        own = {"__tablename__": name.lower(), "__entity__": name, "id": mapped_column(Integer, primary_key=True)}
+        model: Any = type(name, (Shared,), {"__annotations__": {}, **own})
+        assert model.__mapper__.version_id_col is model.__table__.c.version
+        assert model.__mapper__.eager_defaults is True
+
+
+def mixin(base: Any) -> None:
+    class Kept(Tracked):
+        note: Mapped[str | None] = tracked(String(9))
+
+    for name in ("Mixed1", "Mixed2"):
+        own = {"__tablename__": name.lower(), "__entity__": name, "id": mapped_column(Integer, primary_key=True)}
+        model: Any = type(name, (Kept, base), {"__annotations__": {}, **own})
+        assert model.__mapper__.version_id_col is model.__table__.c.version
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "onupdate": (with_a_column(Integer, onupdate=lambda: 7), "onupdate=.*assign it"),
     "onupdate of SQL": (with_a_column(Integer, onupdate=func.now()), "onupdate=.*assign it"),
@@ -112,6 +166,15 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "ON DELETE CASCADE": (cascading(ondelete="CASCADE"), "ON DELETE CASCADE.*unit of work"),
     "ON DELETE SET NULL": (cascading(ondelete="SET NULL"), "changed by the database.*unit of work"),
     "ON UPDATE CASCADE": (cascading(onupdate="CASCADE"), "changed by the database.*unit of work"),
+    "ON DELETE CASCADE of a column added later": (added_later, "ON DELETE CASCADE.*unit of work"),
+    "ON DELETE CASCADE of a key that refers to two": (joined(ondelete="CASCADE"), "ON DELETE CASCADE.*unit of work"),
+    "an untracked base": (untracked_base, "mapped base .* is not.*make the base Tracked"),
+    "a public_id that may be there twice": (
+        lambda base: boat(base, public_id=mapped_column(Uuid)),
+        "public_id is overridden.*leave it",
+    ),
+    "a time with its zone": (with_a_column(Time(timezone=True)), "cannot be tracked.*leave its timezone out"),
+    "an array of enums": (with_a_column(ARRAY(Enum(Size))), "cannot be tracked.*JSON"),
     "a secondary table": (many_to_many, "which the log does not follow.*viewonly=True"),
     "no active_history": (
         lambda base: boat(base, size=mapped_column(Integer, info={"gql_app_tracked": True, "gql_app_secret": False})),
@@ -136,6 +199,12 @@ FINE: dict[str, Callable[[Any], Any]] = {
     "another name in the database": with_a_column("groesse", String(40)),
     "deferred": with_a_column(String(40), deferred=True),
     "an untracked attribute with onupdate": lambda base: boat(base, seen=mapped_column(Integer, onupdate=1)),
+    "the key of a subclass": joined(),
+    "an abstract base with arguments for the mapper": abstract,
+    "a mixin that is tracked": mixin,
+    "a public_id that a constraint makes unique": lambda base: boat(
+        base, public_id=mapped_column(Uuid, default=uuid4), __table_args__=(UniqueConstraint("public_id"),)
+    ),
     "ON DELETE SET NULL of what is not followed": lambda base: boat(
         base, x=mapped_column(ForeignKey(boat(base).id, ondelete="SET NULL"))
     ),

@@ -123,6 +123,9 @@ async def test_nothing_is_changed_by_what_only_reads(db: Database) -> None:
         db.look_up(lambda session: session.execute(update(FuelRequest).values(note="x")) and None),
         db.rows(change, {}),
         db.read(lambda session: session.execute(text("CREATE TABLE x (id int)")) and None),
+        db.read(lambda session: session.execute(text("PRAGMA query_only = OFF")) and None),
+        db.read(lambda session: session.execute(text("SET TRANSACTION READ WRITE")) and None),
+        db.rows(text("PRAGMA query_only(0)"), {}),
     ):
         with pytest.raises((ReadOnly, UntrackedWrite)):
             await attempt

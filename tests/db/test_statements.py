@@ -24,7 +24,10 @@ WRITES = {
     "WITH x AS (SELECT 1), y AS (WITH z AS (UPDATE boats SET id = 1 RETURNING 1) SELECT * FROM z) SELECT 1": "boats",
     "EXPLAIN ANALYZE UPDATE boats SET id = 1": "boats",
     "MERGE INTO boats USING x ON true WHEN MATCHED THEN DELETE": "boats",
-    "TRUNCATE TABLE ONLY quays, boats CASCADE": "boats quays",
+    "TRUNCATE TABLE ONLY quays, boats": "boats quays",
+    "TRUNCATE harbours, quays CASCADE": "harbours quays ?",
+    "DROP TABLE harbours CASCADE": "harbours ?",
+    "DROP SCHEMA harbours CASCADE": "?",
     "COPY boats (id) FROM STDIN": "boats",
     "DROP TABLE IF EXISTS boats, quays": "boats quays",
     "ALTER TABLE boats ADD COLUMN x int": "boats",
@@ -102,6 +105,20 @@ def test_a_name_that_cannot_be_read_is_not_taken_for_harmless() -> None:
 )  # fmt: skip
 def test_what_begins_or_ends_a_transaction_is_told(statement: str) -> None:
     assert writes(statement).transaction
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SET LOCAL x = 1", "set transaction read write", "RESET ALL", "PRAGMA query_only = OFF", "SELECT 1; SET x = 1"],
+)
+def test_what_changes_a_setting_is_told(statement: str) -> None:
+    assert writes(statement).setting
+
+
+def test_a_table_that_is_written_in_two_places_is_told() -> None:
+    both = "WITH x AS (UPDATE boats SET id = 1 RETURNING id) UPDATE boats SET id = 2 FROM x"
+    assert writes(both).twice == {"boats"}
+    assert not writes("INSERT INTO boats SELECT 1 ON CONFLICT (id) DO UPDATE SET id = 2").twice
 
 
 def test_most_texts_are_the_same_object_as_nothing() -> None:
