@@ -5,7 +5,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from sqlalchemy.exc import DBAPIError
+
 from gql_app.commands import deliveries, maintenance, people, serve
+from gql_app.db import is_outage
 from gql_app.errors import GqlAppError
 
 QUIET = ("alembic", "twilio")
@@ -27,6 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except GqlAppError as error:
         print(error.message, file=sys.stderr)
+        return 2
+    except DBAPIError as error:
+        if not is_outage(error):
+            raise
+        print("The database went away before this was done: call it again when it is back.", file=sys.stderr)
         return 2
 
 

@@ -47,10 +47,11 @@ logger = logging.getLogger(__name__)
 class App:
     """The parts of one process. `running` opens and closes them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, patient: bool = False) -> None:
+        """``patient`` as with `Database`."""
         settings.refuse_unsafe()
         self.settings = settings
-        self.db = Database(settings.database_url.reveal())
+        self.db = Database(settings.database_url.reveal(), patient=patient)
         self.backend = make_backend(settings.broadcast_url.reveal())
         self.doorbell = Doorbell(Broadcast("memory://") if self.backend is None else Broadcast(backend=self.backend))
         self.db.on_commit(self.doorbell.ring)

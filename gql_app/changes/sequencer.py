@@ -17,40 +17,56 @@ import logging
 from collections.abc import AsyncIterator
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.models import ChangeEvent, ChangeOutbox
 from gql_app.changes.tasks import stop_task
-from gql_app.db import Database
+from gql_app.db import Database, is_locked
 
 logger = logging.getLogger(__name__)
 
 LOCK = 0x67716C5F617070
 """The advisory lock of the sequencers of one database ("gql_app" in ASCII)."""
 
+PATIENCE = 2.0
+"""Seconds that a move waits for other sequencers, and for whoever else has locked the outbox."""
+LAST_PATIENCE = 0.2
+"""The same when the process stops: it may be left to the others."""
+
 REST = 0.01
 """Seconds between two moves while there is much to move: what is committed meanwhile shares the next one."""
 
 _columns = ", ".join([*(name for name in ChangeEvent.__dataclass_fields__ if name != "position"), "decisions"])
-# One message to the server: one transaction, in which the second statement has a snapshot of its own. It has to see
-# what was committed while the first one waited for the lock.
+# One message to the server: one transaction, in which the last statement has a snapshot of its own. It has to see what
+# was committed while the one before it waited for the lock, so neither the level nor the timeouts are the database's.
 _MOVE = (
-    f"SELECT pg_advisory_xact_lock({LOCK}); "  # noqa: S608  (our own constant and names of our own columns)
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "  # noqa: S608  (our own constant and names of our own columns)
+    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{patience}ms'; "
+    f"SELECT pg_advisory_xact_lock({LOCK}); "
     f"WITH moved AS (DELETE FROM change_outbox RETURNING id, {_columns}) "
     f"INSERT INTO change_events ({_columns}) SELECT {_columns} FROM moved ORDER BY id"
 )
 _ANYTHING = select(ChangeOutbox.__table__.c.id).limit(1)
 
 
-async def move(db: Database, *, expected: bool = False) -> bool:
+class OutboxLocked(Exception):
+    """Somebody else holds the sequencer's lock or the outbox: what was committed has no positions yet."""
+
+
+async def move(db: Database, *, expected: bool = False, patience: float = PATIENCE) -> bool:
     """Give positions to all that has been committed by now; whether there was anything.
 
-    ``expected``: it is known that there is, and not asked first.
+    ``expected``: it is known that there is, and not asked first. Raises OutboxLocked after ``patience`` seconds.
     """
     if db.is_sqlite or not (expected or await db.rows(_ANYTHING, {})):
         return False
-    return await db.script(_MOVE) != "INSERT 0 0"
+    try:
+        return await db.script(_MOVE.format(patience=int(patience * 1000))) != "INSERT 0 0"
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise
+    raise OutboxLocked
 
 
 class Sequencer:
@@ -73,8 +89,8 @@ class Sequencer:
             yield
         finally:
             await stop_task(task)
-            with contextlib.suppress(SQLAlchemyError, OSError):
-                await move(self._db)
+            with contextlib.suppress(SQLAlchemyError, OSError, OutboxLocked):
+                await move(self._db, patience=LAST_PATIENCE)
 
     async def _run(self) -> None:
         while True:
@@ -85,6 +101,12 @@ class Sequencer:
                     self._doorbell.announce()
                 if moved:
                     await asyncio.sleep(REST)
+            except OutboxLocked:
+                logger.warning(
+                    "changes get no positions: another session has held the sequencer's lock or a lock on "
+                    "change_outbox for more than %s seconds (see pg_locks); trying again",
+                    PATIENCE,
+                )
             except Exception:
                 logger.exception("the outbox could not be moved into the log; trying again")
                 await asyncio.sleep(self._poll)

@@ -7,24 +7,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from asyncpg import PostgresError
 from sqlalchemy.exc import DBAPIError
 
 from gql_app import migrations
 from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.baseline import note_what_is_tracked
-from gql_app.changes.sequencer import move
+from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
 from gql_app.commands.arguments import number
-from gql_app.db import Database, now
+from gql_app.db import Database, is_locked, is_outage, now
 from gql_app.deliveries import queue
+from gql_app.errors import ConfigurationError
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
 
 LONGEST_DAYS = 36_500
-PATIENCE = 5.0
-"""Seconds that `check` waits for the sequencers' lock."""
 UNMOVED = (
     "The outbox could not be moved into the log (its lock is held, or the database is read-only): "
     "its entries were looked at where they are, without positions."
@@ -56,6 +54,13 @@ async def _migrate() -> None:
     try:
         await db.reach()
         await migrations.upgrade(db)
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise
+        raise ConfigurationError(
+            "Another transaction holds a table that is to be changed, for longer than the database's lock_timeout. "
+            "Nothing was changed: end that transaction, or try again later."
+        ) from error
     finally:
         await db.close()
 
@@ -77,7 +82,7 @@ def run_prune(args: argparse.Namespace) -> int:
 
 
 async def _prune(age: timedelta) -> str:
-    app = App(Settings.from_environment())
+    app = App(Settings.from_environment(), patient=True)
     counts = []
     async with app.running(feed=False, deliver=False):
         before = await app.db.read(now) - age  # by the database's clock: ours may be wrong, and that cannot be undone
@@ -104,7 +109,7 @@ async def _check() -> tuple[list[Finding], bool]:
 
     No other part of a process is opened: the database may be read-only.
     """
-    db = Database(Settings.from_environment().database_url.reveal())
+    db = Database(Settings.from_environment().database_url.reveal(), patient=True)
     try:
         await db.reach()
         await migrations.require_current(db)
@@ -118,8 +123,11 @@ async def settle(db: Database, patience: float = PATIENCE) -> bool:
     """Write down what is tracked, and move the outbox; False where that cannot be done now. The check goes on then."""
     try:
         await note_what_is_tracked(db)
-        async with asyncio.timeout(patience):
-            await move(db)
-    except (TimeoutError, DBAPIError, PostgresError):
+        await move(db, patience=patience)
+    except OutboxLocked:
+        return False
+    except DBAPIError as error:
+        if is_outage(error):
+            raise
         return False
     return True

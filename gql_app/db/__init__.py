@@ -7,7 +7,8 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
 from gql_app.db.clock import moment, now
-from gql_app.db.database import Database, is_outage, refuses_a_value
+from gql_app.db.database import Database
+from gql_app.db.failures import is_locked, is_outage, refuses_a_value
 from gql_app.db.guard import ANNOUNCED, FOLLOWER, ReadOnly, UntrackedWrite, announcing, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 
@@ -26,6 +27,7 @@ __all__ = [
     "WriteSession",
     "announcing",
     "guard",
+    "is_locked",
     "is_outage",
     "moment",
     "now",

@@ -3,21 +3,20 @@
 import asyncio
 import contextlib
 import random
-import socket
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from asyncpg import OperatorInterventionError, PostgresConnectionError, PostgresError
-from sqlalchemy import Engine, Executable, Row, event, text
+from sqlalchemy import Engine, Executable, Row, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from gql_app.db.guard import MIGRATION, READER, WRITER, guard
+from gql_app.db import postgres
+from gql_app.db.failures import is_outage, is_worth_retrying
+from gql_app.db.guard import ANNOUNCED, MIGRATION, READER, WRITER, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 from gql_app.db.sqlite import Busy, Embedded, set_up
 from gql_app.errors import ConfigurationError, Conflict, OutcomeUnknown
@@ -28,9 +27,6 @@ T = TypeVar("T")
 ATTEMPTS = 10
 LONGEST_PAUSE = 0.5
 """Seconds before another attempt; the first pauses are shorter."""
-AWAY = (OSError, PostgresConnectionError, OperatorInterventionError)
-"""Broken connections, and a PostgreSQL that shuts down or starts (its classes 08 and 57)."""
-RETRIED_SQLSTATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected (PostgreSQL, appendix A)
 
 
 class Database:
@@ -41,7 +37,8 @@ class Database:
     writer at a time anyway, so those who wait for it share a hop and a commit (`GroupWriter`).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, patient: bool = False) -> None:
+        """``patient``: no statement timeout of the database applies, for what an operator has called by hand."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _engine(self.url.render_as_string(hide_password=False), self.is_sqlite, pool_size)
@@ -53,6 +50,7 @@ class Database:
         # Not a setting of the session: a pooler between us and PostgreSQL would leave it to the next one.
         self._readers = self.engine.execution_options(postgresql_readonly=True, **READER)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT", **READER)
+        self._patient = patient and not self.is_sqlite
         self._turn = asyncio.Semaphore(pool_size)  # to queue for a connection here is fair
         self._on_commit: list[Callable[[], None]] = []
 
@@ -78,7 +76,7 @@ class Database:
             else:
                 async with self.engine.connect() as connection:
                     await connection.execute(text("SELECT 1"))
-        except (DBAPIError, PostgresError, sqlite3.Error, OSError) as error:
+        except (DBAPIError, sqlite3.Error, OSError) as error:
             reason = getattr(error, "orig", None) or error
             raise ConfigurationError(f"The database of GQL_APP_DATABASE_URL ({self.url!r}) fails: {reason}") from error
 
@@ -108,6 +106,7 @@ class Database:
 
     async def _read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         async with AsyncSession(self._readers, sync_session_class=ReadSession, expire_on_commit=False) as session:
+            await self._take_the_time(session)
             return await session.run_sync(work, *args, **kwargs)
 
     async def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -144,7 +143,8 @@ class Database:
         """Several statements in one message and one transaction (PostgreSQL); returns the last one's command tag."""
         async with self._autocommit.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            return str(await raw.execute(statements))
+            with postgres.as_sqlalchemy_would(raw, statements):
+                return str(await raw.execute(statements))
 
     async def write(
         self,
@@ -184,7 +184,7 @@ class Database:
                     raise cut.error from None
                 continue
             except (StaleDataError, DBAPIError) as error:
-                if not _worth_retrying(error):
+                if not is_worth_retrying(error):
                     raise
                 if attempt == ATTEMPTS:
                     raise Conflict("Too many want to change the same thing at the same time; try again.") from error
@@ -198,6 +198,7 @@ class Database:
         ) as session:
             try:
                 try:
+                    await self._take_the_time(session)
                     result = await session.run_sync(work, *args, **kwargs)
                 except DBAPIError as error:
                     if is_outage(error):
@@ -218,6 +219,10 @@ class Database:
                 raise
             return result
 
+    async def _take_the_time(self, session: AsyncSession) -> None:
+        if self._patient:
+            await session.execute(postgres.NO_STATEMENT_TIMEOUT, execution_options=ANNOUNCED)
+
 
 class _CutOff(Exception):
     """The connection broke while nothing was to be committed yet: nothing of the unit of work has happened."""
@@ -226,58 +231,13 @@ class _CutOff(Exception):
         self.error = error
 
 
-def is_outage(error: BaseException) -> bool:
-    """Whether the database is away, which passes; not that it refused what it was told."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, AWAY) or (isinstance(found, DBAPIError) and found.connection_invalidated):
-            return True
-        # A connection that breaks while it is being made is wrapped twice, and not called invalidated.
-        found = getattr(found, "orig", None) or found.__cause__
-    return False
-
-
-def refuses_a_value(error: DBAPIError) -> bool:
-    """Whether the database cannot store some value at all (PostgreSQL's class 22, "data exception")."""
-    return str(getattr(error.orig, "sqlstate", None) or "").startswith("22")
-
-
 def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
     return session.connection().execute(statement, parameters).all()
 
 
-def _worth_retrying(error: Exception) -> bool:
-    if isinstance(error, StaleDataError):
-        return True
-    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return sqlstate in RETRIED_SQLSTATES
-
-
-def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
-    """The pool then makes another one. asyncpg knows when the server is gone; to ask it takes three messages."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
-
-
-def _notice_silence(connection: Any, record: object) -> None:
-    """A server that has vanished without a word is noticed within half a minute; by itself Linux takes 15 minutes."""
-    plugged = connection.driver_connection._transport.get_extra_info("socket")
-    if plugged is None or plugged.family == socket.AF_UNIX:
-        return
-    plugged.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":
-        plugged.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-        plugged.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        plugged.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
-        plugged.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
-
-
 def _engine(url: str, is_sqlite: bool, pool_size: int) -> AsyncEngine:
     if not is_sqlite:
-        engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
-        event.listen(engine.sync_engine, "checkout", _refuse_closed)
-        event.listen(engine.sync_engine, "connect", _notice_silence)
-        return engine
+        return postgres.make_engine(url, pool_size)
     engine = create_async_engine(
         url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
     )

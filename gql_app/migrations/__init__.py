@@ -6,13 +6,21 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from gql_app.db import Database
 from gql_app.errors import ConfigurationError
 
 LOCK = 0x67716C5F6D6967
 """PostgreSQL's advisory lock of those who migrate: two at once would get in each other's way."""
+
+_WAIT_FOR_OTHERS = (
+    text("SET LOCAL statement_timeout = 0"),  # a migration takes as long as it takes
+    text("SET LOCAL lock_timeout = 0"),
+    select(func.pg_advisory_xact_lock(LOCK)),
+    # For tables the database's own applies: who waits for one holds up all that come after him.
+    text("SET LOCAL lock_timeout TO DEFAULT"),
+)
 
 
 def configuration(connection: Connection | None = None) -> Config:
@@ -26,7 +34,8 @@ async def upgrade(db: Database, revision: str = "head") -> None:
     """Bring the tables up to date, in one transaction."""
     async with db.writing() as connection:
         if not db.is_sqlite:  # there the transaction is the lock
-            await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+            for statement in _WAIT_FOR_OTHERS:
+                await connection.execute(statement)
         await connection.run_sync(lambda sync: command.upgrade(configuration(sync), revision))
 
 

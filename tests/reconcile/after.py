@@ -49,7 +49,7 @@ class Checker:
                 return reconcile(session)
         db = self._postgres.get(url)
         if db is None:
-            db = self._postgres[url] = Database(url, pool_size=1)
+            db = self._postgres[url] = Database(url, pool_size=1, patient=True)
         return self._runner.run(_check(db))
 
     def close(self) -> None:

@@ -1,0 +1,42 @@
+"""What an error of the database means: it is away, others were in the way, or it refuses a value."""
+
+from asyncpg import OperatorInterventionError, PostgresConnectionError, TooManyConnectionsError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import StaleDataError
+
+AWAY = (OSError, PostgresConnectionError, OperatorInterventionError, TooManyConnectionsError)
+"""Broken connections, a PostgreSQL that shuts down or starts (its classes 08 and 57), or that is full (53300)."""
+LOCK_TIMEOUT = "55P03"
+"""PostgreSQL's lock_not_available: its lock_timeout was over."""
+RETRIED_SQLSTATES = {"40001", "40P01", LOCK_TIMEOUT}
+"""serialization_failure, deadlock_detected (PostgreSQL, appendix A), and who waited too long for others."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is away, which passes; not that it refused what it was told."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, AWAY) or (isinstance(found, DBAPIError) and found.connection_invalidated):
+            return True
+        # A connection that breaks while it is being made is wrapped twice, and not called invalidated.
+        found = getattr(found, "orig", None) or found.__cause__
+    return False
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Whether it waited for another transaction for as long as the database lets it."""
+    return _sqlstate(error) == LOCK_TIMEOUT
+
+
+def refuses_a_value(error: DBAPIError) -> bool:
+    """Whether the database cannot store some value at all (PostgreSQL's class 22, "data exception")."""
+    return _sqlstate(error).startswith("22")
+
+
+def is_worth_retrying(error: Exception) -> bool:
+    """Whether others got in the way: the same unit of work may succeed when it is run again."""
+    return isinstance(error, StaleDataError) or _sqlstate(error) in RETRIED_SQLSTATES
+
+
+def _sqlstate(error: Exception) -> str:
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
