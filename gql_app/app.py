@@ -31,7 +31,6 @@ from gql_app.deliveries.reports import PATH, report_routes
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import Workers
-from gql_app.errors import ConfigurationError
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.pages.site import graphiql_page, page_routes
@@ -76,7 +75,7 @@ class App:
             stack.push_async_callback(self.db.close)
             stack.callback(self.passwords.close)
             await self.db.reach()
-            await self._check_tables()
+            await migrations.require_current(self.db)
             await note_what_is_tracked(self.db)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())
@@ -98,12 +97,6 @@ class App:
         if scheme.lower() == "bearer" and token:
             context.identify(await sessions.authenticate(self.db, token.strip(), context.arrived_at))
         return context
-
-    async def _check_tables(self) -> None:
-        if self.db.is_sqlite:
-            await migrations.upgrade(self.db)
-        elif not await migrations.is_current(self.db):
-            raise ConfigurationError("The database is not up to date: run `gql-app migrate` first.")
 
 
 def senders(settings: Settings) -> list[Sender]:

@@ -18,12 +18,14 @@ import pytest
 from gql_app.app import App
 from gql_app.changes import doorbell
 from gql_app.db import Database
+from gql_app.reconcile.findings import MEANINGS
 from gql_app.settings import Secret, Settings
 from tests import postgres
 from tests.client import Client
 from tests.forking import warm_starter
 from tests.people import People
 from tests.postgres import migrated
+from tests.reconcile.after import Checker, checking
 from tests.running import Running, serving
 from tests.witness import triggers
 from tests.witness.witnessed import Witnessed, models_of_the_service
@@ -69,18 +71,35 @@ def _own_doorbell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorbell, "CHANNEL", f"gql_app.test.{uuid4().hex}")
 
 
-@pytest.fixture(autouse=True)
-def witnessed(request: pytest.FixtureRequest) -> Iterator[Witnessed]:
-    """After the test, the change log must say what triggers saw of the rows (see `tests.witness`).
+@pytest.fixture(scope="session")
+def checker() -> Iterator[Checker]:
+    with checking() as checker:
+        yield checker
 
-    A test that writes past the log on purpose is marked: ``@pytest.mark.unwitnessed("why")``.
+
+@pytest.fixture(autouse=True)
+def witnessed(request: pytest.FixtureRequest, checker: Checker) -> Iterator[Witnessed]:
+    """After the test, the change log must say what triggers saw of the rows, and `gql-app check` must find nothing.
+
+    Marks say what is wrong on purpose. ``@pytest.mark.unwitnessed("why")``: the test writes past the log, and nothing
+    is compared. ``@pytest.mark.check_finds("stuck", reason="why")``: check may find this, and only this.
     """
-    found = Witnessed()
+    found = Witnessed(checker)
     yield found
     exempt = request.node.get_closest_marker("unwitnessed")
     assert exempt is None or exempt.args, "unwitnessed needs its reason"
-    if exempt is None and (sentences := found.sentences()):
-        pytest.fail("the change log is not what happened to the rows:\n" + "\n".join(sentences), pytrace=False)
+    if exempt is None and (sentences := found.sentences(may_be_found(request.node))):
+        pytest.fail("rows, change log and messages do not fit together:\n" + "\n".join(sentences), pytrace=False)
+
+
+def may_be_found(test: pytest.Item) -> set[str]:
+    """The findings of `gql-app check` that the test's marks name."""
+    kinds = set()
+    for mark in test.iter_markers("check_finds"):
+        assert mark.kwargs.get("reason"), "check_finds needs its reason"
+        assert MEANINGS.keys() >= set(mark.args), f"no such finding: {mark.args}"
+        kinds |= set(mark.args)
+    return kinds
 
 
 BACKENDS = ("sqlite", "postgres")

@@ -51,15 +51,22 @@ async def migrated(url: str) -> None:
 
 
 @contextlib.contextmanager
-def database() -> Iterator[str]:
-    """The URL of a migrated database, which is dropped afterwards."""
+def bare() -> Iterator[str]:
+    """The URL of a database without tables, which is dropped afterwards."""
     name = f"gql_app_test_{uuid4().hex[:12]}"
     run(f"CREATE DATABASE {name}")
     try:
-        asyncio.run(migrated(url_of(name)))
         yield url_of(name)
     finally:
         run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def database() -> Iterator[str]:
+    """The same, migrated."""
+    with bare() as url:
+        asyncio.run(migrated(url))
+        yield url
 
 
 def empty(url: str) -> None:

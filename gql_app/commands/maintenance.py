@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from gql_app import migrations
 from gql_app.app import App
 from gql_app.changes import log
-from gql_app.changes.sequencer import move
+from gql_app.changes.baseline import note_what_is_tracked
+from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
 from gql_app.commands.arguments import number
-from gql_app.db import Database, is_locked, now
+from gql_app.db import Database, is_locked, is_outage, now
 from gql_app.deliveries import queue
 from gql_app.errors import ConfigurationError
 from gql_app.reconcile import Finding, reconcile, summary
@@ -22,6 +23,10 @@ from gql_app.schema import printed
 from gql_app.settings import Settings
 
 LONGEST_DAYS = 36_500
+UNMOVED = (
+    "The outbox could not be moved into the log (its lock is held, or the database is read-only): "
+    "its entries were looked at where they are, without positions."
+)
 
 
 def add_to(commands: Any) -> None:
@@ -90,15 +95,39 @@ async def _prune(age: timedelta) -> str:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    findings = asyncio.run(_check())
+    findings, is_moved = asyncio.run(_check())
+    if not is_moved:
+        print(UNMOVED)
     for finding in findings[: args.most]:
         print(finding)
     print(f"{len(findings)} findings: {summary(findings)}" if findings else "All is well.")
     return 1 if findings else 0
 
 
-async def _check() -> list[Finding]:
-    app = App(Settings.from_environment(), patient=True)
-    async with app.running(feed=False, deliver=False):
-        await move(app.db)
-        return await app.db.read(reconcile)
+async def _check() -> tuple[list[Finding], bool]:
+    """The findings, and whether the outbox could be moved.
+
+    No other part of a process is opened: the database may be read-only.
+    """
+    db = Database(Settings.from_environment().database_url.reveal(), patient=True)
+    try:
+        await db.reach()
+        await migrations.require_current(db)
+        is_moved = await settle(db)
+        return await db.read(reconcile), is_moved
+    finally:
+        await db.close()
+
+
+async def settle(db: Database, patience: float = PATIENCE) -> bool:
+    """Write down what is tracked, and move the outbox; False where that cannot be done now. The check goes on then."""
+    try:
+        await note_what_is_tracked(db)
+        await move(db, patience=patience)
+    except OutboxLocked:
+        return False
+    except DBAPIError as error:
+        if is_outage(error):
+            raise
+        return False
+    return True

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select, text
 
 from gql_app.db import Database
+from gql_app.errors import ConfigurationError
 
 LOCK = 0x67716C5F6D6967
 """PostgreSQL's advisory lock of those who migrate: two at once would get in each other's way."""
@@ -48,3 +49,15 @@ async def is_current(db: Database) -> bool:
     async with db.engine.connect() as connection:
         found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     return found == ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+async def require_current(db: Database) -> None:
+    """An embedded SQLite is brought up to date; whoever runs PostgreSQL decides when.
+
+    Raises:
+        ConfigurationError: the tables are those of another version.
+    """
+    if db.is_sqlite:
+        await upgrade(db)
+    elif not await is_current(db):
+        raise ConfigurationError("The database is not up to date: run `gql-app migrate` first.")

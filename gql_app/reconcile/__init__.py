@@ -14,6 +14,7 @@ log        positions, the outbox, what was pruned
 
 from collections.abc import Iterable
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gql_app.changes.tracking import Tracked
@@ -30,7 +31,8 @@ def reconcile(session: Session, models: Iterable[type[Tracked]] | None = None) -
     ``models``: the tracked models to look at; by default all whose tables are there.
     """
     if session.get_bind().dialect.name == "postgresql":  # elsewhere a transaction is one snapshot anyway
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        # By a statement: the connection may be in its transaction already, and an option of it would be ignored.
+        session.connection().execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
     return look(session, models)
 
 

@@ -76,7 +76,7 @@ async def test_nobody_notices_that_the_server_hung_up_on_idle_connections(db: Da
     await asyncio.gather(*(hold() for _ in range(CONNECTIONS)))
     other = await asyncpg.connect(postgres_url.replace("+asyncpg", "", 1))
     try:
-        assert await other.fetchval(ALL_HANG_UP) == CONNECTIONS
+        assert await other.fetchval(ALL_HANG_UP) >= CONNECTIONS  # and the one by which `gql-app check` looks afterwards
     finally:
         await other.close()
     await asyncio.gather(*(db.read(lambda session: session.scalar(select(1))) for _ in range(CONNECTIONS)))

@@ -32,6 +32,7 @@ async def states(db: Database) -> dict[str, str]:
     return {row.recipient.partition("@")[0]: row.state.name for row in rows}
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_what_is_owed_is_listed_newest_first(run: Run, db: Database) -> None:
     assert (await run("deliveries", "list")).succeeded() == ""
     await owe(run, "ada", "linus")
@@ -43,6 +44,7 @@ async def test_what_is_owed_is_listed_newest_first(run: Run, db: Database) -> No
     assert "ada@example.test" in lines[1]
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_the_list_is_narrowed(run: Run, db: Database) -> None:
     await owe(run, "ada", "linus")
     ada = await put(db, "ada", DeliveryState.DEAD)
@@ -52,6 +54,7 @@ async def test_the_list_is_narrowed(run: Run, db: Database) -> None:
     assert len((await run("deliveries", "list", "--limit", "1")).succeeded().splitlines()) == 1
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_one_that_was_given_up_is_queued_again(run: Run, db: Database) -> None:
     await owe(run, "ada", "linus")
     ada = await put(db, "ada", DeliveryState.DEAD)
@@ -60,6 +63,7 @@ async def test_one_that_was_given_up_is_queued_again(run: Run, db: Database) -> 
     assert await states(db) == {"ada": "PENDING", "linus": "DEAD"}
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_all_that_were_given_up_are_queued_again(run: Run, db: Database) -> None:
     await owe(run, "ada", "linus", "grace")
     await put(db, "ada", DeliveryState.DEAD)
@@ -76,6 +80,7 @@ async def test_one_named_twice_is_queued_once(run: Run, db: Database) -> None:
     assert (await run("deliveries", "retry", ada, ada, "--dead")).succeeded() == "1 queued again.\n"
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_one_that_has_arrived_is_not_sent_again(run: Run, db: Database) -> None:
     await owe(run, "ada")
     ada = await put(db, "ada", DeliveryState.SENT)

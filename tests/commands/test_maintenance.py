@@ -1,15 +1,21 @@
-"""`migrate`, `schema` and `prune`, from outside."""
+"""`migrate`, `schema`, `prune` and `check`, from outside."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.models import ChangeRecord
+from gql_app.changes.sequencer import LOCK
+from gql_app.commands.maintenance import UNMOVED, settle
 from gql_app.db import Database
+from gql_app.reconcile import reconcile
 from tests.commands.conftest import Run
+from tests.things import add_user
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_AGO = datetime.now(UTC) - timedelta(days=30)
@@ -69,3 +75,50 @@ async def test_prune_forgets_what_is_older_and_keeps_the_rest(run: Run, db: Data
 @pytest.mark.parametrize("days", ["0", "-3", "many", "99999999", "1" * 30])
 async def test_prune_refuses_what_is_no_number_of_days(run: Run, days: str) -> None:
     (await run("prune", "--older-than-days", days)).refused("day")
+
+
+@pytest.fixture
+async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
+    db = Database(postgres_url)
+    yield db
+    await db.close()
+
+
+async def test_check_finds_nothing_where_all_is_well(run: Run, db: Database) -> None:
+    await add(run, "ada")
+    assert (await run("check")).succeeded() == "All is well.\n"
+
+
+@pytest.mark.unwitnessed("damages a row")
+async def test_check_prints_what_it_finds_and_fails(run: Run, db: Database) -> None:
+    await add(run, "ada")
+    async with db.writing() as connection:
+        await connection.execute(text("UPDATE users SET email = 'eve@example.test'"))
+    outcome = await run("check")
+    assert outcome.code == 1
+    assert outcome.out.startswith("differs: ")
+    assert outcome.out.endswith("1 findings: 1 differs\n")
+
+
+async def test_check_goes_on_where_somebody_holds_the_sequencers_lock(on_postgres: Database) -> None:
+    await add_user(on_postgres)
+    async with on_postgres.engine.begin() as other:
+        await other.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        assert not await settle(on_postgres, patience=0.1)
+        assert await on_postgres.read(reconcile) == []
+    assert await settle(on_postgres)
+
+
+async def test_check_goes_on_where_the_database_is_read_only(run: Run, on_postgres: Database) -> None:
+    url = on_postgres.url.render_as_string(hide_password=False)
+    await add_user(on_postgres)
+    await note_what_is_tracked(on_postgres)
+    name = on_postgres.url.database
+    async with on_postgres.engine.begin() as connection:
+        await connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    try:
+        outcome = await run("check", DATABASE_URL=url)
+    finally:
+        async with on_postgres.engine.begin() as connection:
+            await connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    assert outcome.succeeded() == f"{UNMOVED}\nAll is well.\n"

@@ -16,6 +16,7 @@ async def scraped(server: Running) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("channel", Channel)
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_what_was_given_up_is_counted_what_was_sent_is_not(server: Running, channel: Channel) -> None:
     room = Room(server.app.db)
     await room.owe_many(3, channel, state=DeliveryState.DEAD, due_at=None)

@@ -495,6 +495,7 @@ async def test_an_admin_retries_a_dead_message_and_hears_that_it_was_sent(
     assert len(twilio.messages) == 1
 
 
+@pytest.mark.check_finds("attempt missing", reason="begins with a count of attempts that were never made")
 async def test_a_retried_message_has_all_its_attempts_before_it_again(
     served: tuple[Running, Room, People], twilio: TwilioStandIn
 ) -> None:
@@ -507,6 +508,7 @@ async def test_a_retried_message_has_all_its_attempts_before_it_again(
 
 
 @pytest.mark.parametrize("state", DeliveryState)
+@pytest.mark.check_finds("unexplained", "stuck", reason="begins with a state that no attempt led to")
 async def test_only_what_was_given_up_or_did_not_arrive_can_be_retried(
     state: DeliveryState, served: tuple[Running, Room, People], twilio: TwilioStandIn
 ) -> None:
@@ -523,6 +525,7 @@ async def test_only_what_was_given_up_or_did_not_arrive_can_be_retried(
         assert (await room.delivery(delivery_id)).state is state
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_nobody_but_an_admin_retries(served: tuple[Running, Room, People]) -> None:
     _, room, people = served
     delivery_id = await room.owe(state=DEAD, due_at=None)
@@ -532,6 +535,7 @@ async def test_nobody_but_an_admin_retries(served: tuple[Running, Room, People])
     assert (await room.delivery(delivery_id)).state is DEAD
 
 
+@pytest.mark.check_finds("unexplained", reason="begins with a state that no attempt led to")
 async def test_a_retry_of_nothing_is_not_found(served: tuple[Running, Room, People]) -> None:
     _, room, people = served
     delivery_id = await room.owe(state=DEAD, due_at=None)

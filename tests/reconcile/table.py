@@ -15,6 +15,10 @@ INTRODUCTION = """\
 log, and the messages. It may run beside a busy server. It prints what must never be, and exits with 1 if there is
 anything.
 
+On PostgreSQL it first gives positions to what is in the outbox, as every process does. Where that cannot be done,
+because the sequencers' lock is held for seconds or the database is read-only, it says so and checks these entries
+where they are.
+
 This page is made from the tests (`python -m tests.reconcile.table > docs/check.md`). Each damage below is done on
 purpose, on SQLite and on PostgreSQL, and must be found under the name beside it.
 

@@ -236,7 +236,8 @@ async def test_a_value_that_an_older_version_wrote_in_another_way_is_the_same(fi
 
 @pytest.fixture
 async def postgres_db(postgres_url: str) -> AsyncIterator[Database]:
-    db = Database(postgres_url)
+    """As the command opens it."""
+    db = Database(postgres_url, patient=True)
     yield db
     await db.close()
 

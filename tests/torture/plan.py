@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``calm``: now and then nothing is disturbed, so that quiet times can be measured."""
+    """``calm``: now and then nothing is disturbed, so that quiet times can be measured.
+
+    ``checks``: how often `gql-app check` looks while everybody is busy; the time that it takes is added.
+    """
 
     seconds: float = 600.0
     seed: int = 1
@@ -15,6 +18,7 @@ class Plan:
     writers: int = 5
     askers: int = 30
     calm: bool = True
+    checks: int = 3
 
     def rng(self, who: str) -> random.Random:
         """Somebody's own random numbers: what others draw does not change them."""

@@ -67,6 +67,7 @@ class Torture:
         self._times = [time.monotonic()]
         self._sites: list[Site] = []
         self._subscribers: list[Subscriber] = []
+        self._checked: list[str] = []
 
     async def run(self, redis_url: str) -> Outcome:
         plan = self._plan
@@ -84,11 +85,12 @@ class Torture:
             for name, command in self._commands():
                 site = Site(name, command, self._directory, settings)
                 self._sites.append(await stack.enter_async_context(site.connected()))
-            await self._live(tokens)
-            violations = [*await self._check(settings), *await verify.witnessed(self._db)]
+            await self._live(tokens, settings)
             found = await self._db.read(Found)
             sms, mails = twilio.accepted(), smtp.accepted()
-        violations += self._violations(found, sms, mails)
+            violations = [*self._violations(found, sms, mails), *await verify.witnessed(self._db)]
+            await self._check("at the end", settings)
+        violations += self._checked
         self._times.append(time.monotonic())
         summary = figures(
             self._times, self._sites, self._diary, self._told, found, self._subscribers, self._met, sms, mails
@@ -107,7 +109,7 @@ class Torture:
         for number in range(self._plan.workers):
             yield f"worker{number}", ("worker",)
 
-    async def _live(self, tokens: Mapping[str, str]) -> None:
+    async def _live(self, tokens: Mapping[str, str], settings: Mapping[str, str]) -> None:
         """From the first start of the processes until all has been said."""
         for number, name in enumerate(("root", "root", "grace", "asker0", "asker1", "asker2")):
             rng = self._plan.rng(f"subscriber{number}")
@@ -122,12 +124,12 @@ class Torture:
             async with asyncio.timeout(TIME_TO_BEGIN):
                 await Anywhere(self._sites, self._plan.rng("begin")).wait()
             self._times.append(time.monotonic())
-            await self._suffer(tokens)
+            await self._suffer(tokens, settings)
             self._times.append(time.monotonic())
             await self._recover()
             self._times.append(time.monotonic())
 
-    async def _suffer(self, tokens: Mapping[str, str]) -> None:
+    async def _suffer(self, tokens: Mapping[str, str], settings: Mapping[str, str]) -> None:
         undecided: set[str] = set()
         limits = httpx.Limits(max_keepalive_connections=0)  # a killed server is met at the next request, not in it
         async with httpx.AsyncClient(timeout=PATIENCE, verify=False, limits=limits, trust_env=False) as http:
@@ -138,7 +140,10 @@ class Torture:
                 writers.append(Writer(place, tokens, rng, self._told, http, undecided))
             chaos = Chaos(self._sites, self._plan, self._diary)
             async with going_on([chaos.rage()]), going_on(writer.write() for writer in writers):
-                await asyncio.sleep(self._plan.seconds)
+                for number in range(self._plan.checks):
+                    await asyncio.sleep(self._plan.seconds / (self._plan.checks + 1))
+                    await self._check(f"meanwhile, {number + 1}", settings)
+                await asyncio.sleep(self._plan.seconds / (self._plan.checks + 1))
 
     async def _recover(self) -> None:
         """The last blow hits everybody at once, so no lease that is left is a living process's."""
@@ -162,8 +167,8 @@ class Torture:
         found = await self._db.read(Found)
         return all(s.position == found.visible_to(s.name)[-1].position for s in self._subscribers)
 
-    async def _check(self, settings: Mapping[str, str]) -> list[str]:
-        """`gql-app check`, as an operator runs it."""
+    async def _check(self, when: str, settings: Mapping[str, str]) -> None:
+        """`gql-app check`, as an operator runs it: it must find nothing, also beside servers that are busy."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gql_app", "check"),
             cwd=self._directory,
@@ -172,7 +177,8 @@ class Torture:
             stderr=STDOUT,
         )
         output, _ = await process.communicate()
-        return [f"gql-app check: {line}" for line in output.decode().splitlines()] if process.returncode else []
+        if process.returncode:
+            self._checked += [f"gql-app check ({when}): {line}" for line in output.decode().splitlines()]
 
     def _violations(self, found: Found, sms: Sequence[Any], mails: Sequence[Any]) -> list[str]:
         receptions = [verify.Reception.of(subscriber, found) for subscriber in self._subscribers]

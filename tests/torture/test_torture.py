@@ -14,7 +14,7 @@ from tests.torture.plan import Plan
 from tests.torture.run import torture
 
 SEED = int(os.environ.get("GQL_APP_TEST_SEED", "0")) or random.randrange(1, 10**6)
-PLAN = Plan(seconds=7, seed=SEED, servers=2, workers=1, askers=12, calm=False)
+PLAN = Plan(seconds=3, seed=SEED, servers=2, workers=1, askers=12, calm=False, checks=2)
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 

@@ -1,5 +1,8 @@
 """projects and comments"""
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -51,5 +54,31 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Nothing of them is left, and the log has to say so.
+    _note_deleted("Comment", "comments", "project_owner_id")
     op.drop_table("comments")
+    _note_deleted("Project", "projects", "owner_id")
     op.drop_table("projects")
+
+
+def _note_deleted(entity_type: str, table: str, owner: str) -> None:
+    events = sa.table(
+        "change_events",
+        sa.column("change_set", sa.Uuid()),
+        sa.column("kind", sa.String()),
+        sa.column("entity_type", sa.String()),
+        sa.column("entity_id", sa.Uuid()),
+        sa.column("owner_id", BigId),
+        sa.column("occurred_at", sa.DateTime(timezone=True)),
+    )
+    rows = sa.table(table, sa.column("id", BigId), sa.column("public_id", sa.Uuid()), sa.column(owner, BigId))
+    moment = sa.literal(datetime.now(UTC), sa.DateTime(timezone=True))
+    deleted = sa.select(
+        sa.literal(uuid4(), sa.Uuid()),
+        sa.literal("DELETED", sa.String()),
+        sa.literal(entity_type, sa.String()),
+        rows.c.public_id,
+        rows.c[owner],
+        moment,
+    ).order_by(rows.c.id)
+    op.execute(sa.insert(events).from_select([column.name for column in events.columns], deleted))
