@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gql_app.changes.tracking import Tracked
+from gql_app.db import ANNOUNCED
 from gql_app.reconcile import chains, decisions, log, messages
 from gql_app.reconcile.findings import Finding, summary
 from gql_app.reconcile.snapshot import OVERDUE, Snapshot
@@ -32,7 +33,8 @@ def reconcile(session: Session, models: Iterable[type[Tracked]] | None = None) -
     """
     if session.get_bind().dialect.name == "postgresql":  # elsewhere a transaction is one snapshot anyway
         # By a statement: the connection may be in its transaction already, and an option of it would be ignored.
-        session.connection().execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        level = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        session.connection().execute(level, execution_options=ANNOUNCED)
     return look(session, models)
 
 

@@ -21,10 +21,12 @@ async def test_a_value_of_another_version_is_an_error_of_its_event(server: Runni
     async with server.app.db.writing() as connection:
         position = int(seen[2]["cursor"])
         await connection.execute(text(f"UPDATE change_events SET new_value = 'ESCALATED' WHERE position = {position}"))
-    async with streaming(people.ada, WATCH, SSE, {"after": seen[1]["cursor"]}) as wire:
+    another = WATCH.replace("id }", "id note }")  # answers to the same question are kept for a moment
+    async with streaming(people.ada, another, SSE, {"after": seen[1]["cursor"]}) as wire:
         unreadable = await wire.event()
         assert unreadable["id"] == seen[2]["cursor"]
         assert '"UNDECODABLE"' in unreadable["data"]
         assert (await wire.value())["cursor"] == seen[3]["cursor"]
-    async with people.ada.subscribed('subscription { changes(after: "0") { newValue } }') as audit:
-        assert len(await audit.take(4)) == 4
+    audit = "subscription ($after: String) { changes(after: $after) { newValue } }"
+    async with people.ada.subscribed(audit, after=seen[1]["cursor"]) as stream:
+        assert len(await stream.take(2)) == 2
