@@ -48,6 +48,11 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
             f"{model.__name__} has no version, by which two changes of one row notice each other",
             "do not override __mapper_args__['version_id_col']",
         )
+    if not mapper.base_mapper.confirm_deleted_rows:
+        _refuse(
+            f"{model.__name__} does not notice when another transaction has deleted its row",
+            "leave __mapper_args__['confirm_deleted_rows'] as it is",
+        )
     _check_columns(mapper, model)
     if model.__owner__ is not None:
         owner = mapper.columns.get(model.__owner__)

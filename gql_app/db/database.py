@@ -17,7 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from gql_app.db import postgres
 from gql_app.db.failures import is_outage, is_worth_retrying
 from gql_app.db.guard import ANNOUNCED, MIGRATION, READER, WRITER, guard
-from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
+from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession, abandon
 from gql_app.db.sqlite import Busy, Embedded, set_up
 from gql_app.errors import ConfigurationError, Conflict, OutcomeUnknown
 
@@ -215,7 +215,7 @@ class Database:
                         raise OutcomeUnknown from error
                     raise _CutOff(error) from error
             except BaseException:
-                await session.rollback()  # what came from outside is new again when this is run again
+                await session.run_sync(abandon)
                 raise
             return result
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from gql_app.db.guard import ANNOUNCED, WRITER
-from gql_app.db.sessions import ON_COMMIT, WriteSession
+from gql_app.db.sessions import ON_COMMIT, WriteSession, abandon
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class _Unit:
                     self.result = self.work(session)
                     session.commit()
                 except BaseException:
-                    session.rollback()  # so that objects which came from outside are new again when it is run again
+                    abandon(session)
                     raise
         except BaseException as error:
             self.error = error

@@ -1,13 +1,17 @@
 """The two kinds of sessions that units of work get; what is recorded of a change is recorded by their events."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import event, inspect
+from sqlalchemy import Connection, event, inspect
 from sqlalchemy.orm import Session
 
 from gql_app.db.base import Timestamped
 
+logger = logging.getLogger(__name__)
+
+_CONNECTIONS = "gql_app_connections"
 ON_COMMIT = "gql_app_on_commit"
 """Where a write session's ``info`` holds what is to be called after a commit that wrote into the change log."""
 
@@ -24,6 +28,25 @@ class WriteSession(Session):
 
     bulk_insert_mappings = bulk_save_objects
     bulk_update_mappings = bulk_save_objects
+
+
+def abandon(session: Session) -> None:
+    """Roll everything back; what came from outside is new again when the unit of work is run again.
+
+    Must hold: no transaction outlives its unit of work. If it cannot be rolled back its connection is closed.
+    """
+    try:
+        session.rollback()
+    except Exception:
+        logger.exception("a transaction could not be rolled back; its connection is closed")
+        for connection in session.info.get(_CONNECTIONS, ()):
+            connection.invalidate()
+            connection.close()
+
+
+@event.listens_for(WriteSession, "after_begin", propagate=True)
+def _remember_connection(session: Session, transaction: object, connection: Connection) -> None:
+    session.info.setdefault(_CONNECTIONS, set()).add(connection)
 
 
 @event.listens_for(ReadSession, "before_flush", propagate=True)

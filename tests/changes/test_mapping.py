@@ -173,6 +173,10 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda base: boat(base, public_id=mapped_column(Uuid)),
         "public_id is overridden.*leave it",
     ),
+    "deleted rows that are not counted": (
+        lambda base: boat(base, __mapper_args__={"confirm_deleted_rows": False}),
+        "deleted its row.*leave",
+    ),
     "a time with its zone": (with_a_column(Time(timezone=True)), "cannot be tracked.*leave its timezone out"),
     "an array of enums": (with_a_column(ARRAY(Enum(Size))), "cannot be tracked.*JSON"),
     "a secondary table": (many_to_many, "which the log does not follow.*viewonly=True"),

@@ -1,5 +1,6 @@
 """Who catches an error cannot commit a change without its events; and many rows are read together."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -145,3 +146,26 @@ async def test_bare_connections_are_watched_too(db: Database) -> None:
             await connection.execute(text("UPDATE fuel_requests SET note = 'x'"))
     assert [row.note for row in await rows_of(db, FuelRequest)] == ["a"]
     assert FuelRequestStatus.PENDING in {row.status for row in await rows_of(db, FuelRequest)}
+
+
+@pytest.mark.filterwarnings("ignore:nested transaction already deassociated")
+async def test_a_transaction_that_cannot_be_rolled_back_ends_all_the_same(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Savepoints that the session and its connection have opened crosswise: one has taken the other with it."""
+    request = await add_request(db, await add_user(db), note="a")
+
+    def crosswise(session: Session) -> None:
+        outer = session.connection().begin_nested()
+        session.begin_nested()
+        session.get_one(FuelRequest, request.id).note = "x"
+        session.flush()
+        outer.rollback()
+        raise LookupError
+
+    for _ in range(12):  # more than there are connections
+        with pytest.raises(LookupError):
+            await db.write(crosswise)
+    assert "could not be rolled back" in caplog.text
+    await asyncio.gather(*(db.write(lambda s: setattr(s.get_one(FuelRequest, request.id), "note", "y")) for _ in "123"))
+    assert [row.note for row in await rows_of(db, FuelRequest)] == ["y"]
