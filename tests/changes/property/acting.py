@@ -1,6 +1,7 @@
 """What the steps of a program share: the session, and the rows that are the program's own."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,10 +70,8 @@ class Step(Protocol):
 
 def run_all(steps: tuple[Step, ...], it: Act) -> None:
     for step in steps:
-        try:
+        with suppress(Skipped):
             step.run(it)
-        except Skipped:
-            pass
 
 
 def populate(session: Session, bases: Iterable[int]) -> None:

@@ -69,17 +69,23 @@ class Caught:
 
 @dataclass(frozen=True)
 class Faulty:
-    """The `nth` statement of these steps fails, before or after the database has executed it."""
+    """The `nth` statement of these steps fails, before or after the database has executed it.
+
+    ``rollbacks``: those of savepoints count, too.
+    """
 
     steps: Steps
     nth: int = 1
     after: bool = True
+    rollbacks: bool = False
 
     def run(self, it: Act) -> None:
         left = self.nth
 
-        def fail(*_: Any) -> None:
+        def fail(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
             nonlocal left
+            if statement.startswith("ROLLBACK") and not self.rollbacks:
+                return  # see `known`
             left -= 1
             if left == 0:
                 raise Oops

@@ -1,5 +1,7 @@
 """Makes a program of a seed. The same seed makes the same program, for ever on one version of this file."""
 
+import copy
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -15,12 +17,34 @@ SHIPS, CRATES, SEALS = 5, 4, 3
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBERS = {"Ship": SHIPS, "Tanker": SHIPS, "Tug": SHIPS, "Crate": CRATES, "Seal": SEALS}
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "Ship": ("captain", "name", "code", "mood", "spec", "plan", "price", "since", "depth", "rank", "next_id"),
+    "Ship": ("name", "code", "mood", "spec", "plan", "price", "since", "depth", "rank", "next_id"),
     "Tanker": ("name", "depth", "cargo", "full"),
     "Tug": ("name", "depth", "power"),
     "Crate": ("label", "ship_id"),
     "Seal": ("mood", "crate_id"),
 }
+
+JSONS = [{key: value} for key in "kl" for value in (1, 2, "x", None, [1, {"y": "z"}])]
+GIVEN: dict[str, Sequence[Any]] = {
+    "ship_id": range(1, 5),
+    "crate_id": range(1, 5),
+    "depth": (0, 2, 3, 5) * 4 + (-1,),
+    "captain": range(1, 4),
+    "name": ("a", "b", "c", "é'", "") * 3 + (BOOM,),
+    "mood": ("CALM", "WILD"),
+    "spec": JSONS,
+    "plan": JSONS,
+    "price": [Decimal(text) for text in ("1.50", "1.5", "0", "-2.25", "99999999.99")],
+    "since": [START + timedelta(minutes=n, microseconds=n % 2) for n in range(3)],
+    "rank": range(1, 5),
+    "next_id": range(1, 5),
+    "full": (True, False),
+    "power": (0.1, 1.5, -0.0, 1e30),
+    "code": ("x", "y", "z"),
+    "cargo": ("x", "y", "z"),
+    "label": ("x", "y", "z"),
+}
+NEVER_NULL = {"ship_id", "crate_id", "depth"}
 
 
 class Generator:
@@ -150,37 +174,14 @@ class Generator:
     def _whole(self, kind: str) -> dict[str, Any]:
         """Values of a new row."""
         parent = {"Crate": "ship_id", "Seal": "crate_id"}.get(kind)
-        return self._values(kind) | ({parent: self._value(parent)} if parent else {})
+        owned = {"captain": self._value("captain")} if kind == "Ship" else {}
+        return owned | self._values(kind) | ({parent: self._value(parent)} if parent else {})
 
     def _value(self, name: str) -> Any:
-        random = self.random
-        match name:
-            case "ship_id" | "crate_id":
-                return random.randint(1, 4)
-            case "depth":
-                return random.choices((0, 2, 3, 5, -1), (4, 4, 4, 4, 1))[0]
-        if random.random() < 0.15:
+        given = GIVEN[name]
+        if name not in NEVER_NULL and self._rarely(7):
             return None
-        match name:
-            case "captain":
-                return random.randint(1, 3)
-            case "name":
-                return random.choices(("a", "b", "é'", "", BOOM), (6, 6, 2, 2, 1))[0]
-            case "mood":
-                return random.choice(("CALM", "WILD"))
-            case "spec" | "plan":
-                return {random.choice("kl"): random.choice((1, 2, "x", None, [1, {"y": "z"}]))}
-            case "price":
-                return Decimal(random.choice(("1.50", "1.5", "0", "-2.25", "99999999.99")))
-            case "since":
-                return START + timedelta(minutes=random.randint(0, 2), microseconds=random.randint(0, 1))
-            case "rank" | "next_id":
-                return random.randint(1, 4)
-            case "full":
-                return random.choice((True, False))
-            case "power":
-                return random.choice((0.1, 1.5, -0.0, 1e30))
-        return random.choice(("x", "y", "z"))
+        return copy.deepcopy(self.random.choice(given))
 
     def _rarely(self, one_in: int) -> bool:
         return self.random.randrange(one_in) == 0

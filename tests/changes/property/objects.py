@@ -170,7 +170,7 @@ class Clone:
     def run(self, it: Act) -> None:
         it.must_be_free(self.kind, self.to)
         found = it.find(self.kind, self.n)
-        names = ("mood", "crate_id") if self.kind == "Seal" else ("label", "ship_id")
+        names: tuple[str, ...] = ("mood", "crate_id") if self.kind == "Seal" else ("label", "ship_id")
         if isinstance(found, Ship):
             names = ("captain", "name", "code", "mood", "spec", "plan", "price", "since", "depth", "next_id")
         key = {"name" if self.kind == "Seal" else "id": it.key(self.kind, self.to)}

@@ -45,10 +45,12 @@ async def site(db: Database) -> AsyncIterator[Database]:
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.create_all)
         await connection.run_sync(triggers.install, MODELS)
-    with rules():
-        yield db
-    async with db.writing() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
+    try:
+        with rules():
+            yield db
+    finally:
+        async with db.writing() as connection:
+            await connection.run_sync(Base.metadata.drop_all)
 
 
 async def run(db: Database, programs: Sequence[Program], *, at_once: int = AT_ONCE) -> Report:

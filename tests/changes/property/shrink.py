@@ -56,9 +56,7 @@ def _simpler(step: Any) -> Iterator[Any]:
     for each in fields(step):
         value = getattr(step, each.name)
         if isinstance(value, dict):
-            yield from (
-                replace(step, **{each.name: {k: v for k, v in value.items() if k != key}}) for key in value
-            )
+            yield from (replace(step, **{each.name: {k: v for k, v in value.items() if k != key}}) for key in value)
         elif value is True:
             yield replace(step, **{each.name: False})
         elif isinstance(value, tuple):

@@ -1,0 +1,14 @@
+"""What the programs leave out, and why. What the product does wrong has a test in `test_known` beside it.
+
+- A `ROLLBACK TO SAVEPOINT` that fails (`frames.Faulty` does not count it): see
+  `test_a_flush_and_the_rollback_of_its_savepoint_both_fail`.
+- An owner that changes alone (`generator` gives a `captain` to new rows only): see
+  `test_an_owner_that_changes_after_what_is_recorded_is_the_owner_of_the_event`.
+- A merge of a `Ship` onto the row of a `Tanker` (`objects.Merge` takes the row's class): SQLAlchemy writes another
+  discriminator, with a warning.
+
+What the judges cannot tell apart:
+
+- numerics with more digits than their column has: SQLite keeps them, and gives back fewer;
+- true and 1 in a JSON: Python takes them for equal.
+"""

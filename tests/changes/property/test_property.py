@@ -1,0 +1,36 @@
+"""Random units of work are recorded or refused, on both databases: triggers saw what the log says.
+
+The programs are the same each time. `make property` runs others, and finds the smallest program that fails.
+"""
+
+import pytest
+
+from gql_app.db import Database
+from tests.changes.property.generator import program as program_of
+from tests.changes.property.program import written
+from tests.changes.property.running import run, site
+
+PROGRAMS = 1_500
+"""On each database."""
+BATCH = 75
+SHOWN = 10
+
+pytestmark = [
+    pytest.mark.unwitnessed("each batch of programs is held against the triggers by the test itself"),
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),  # about what programs do on purpose
+]
+
+
+@pytest.mark.parametrize("first", range(0, PROGRAMS, BATCH))
+async def test_random_units_of_work_are_recorded_or_refused(db: Database, first: int) -> None:
+    seeds = range(first, first + BATCH)
+    async with site(db):
+        report = await run(db, [program_of(seed) for seed in seeds])
+    hint = f"python -m tests.changes.property --seed {first} finds the program; then --only --seed …"
+    assert not report.wrong, "\n".join([*report.wrong[:SHOWN], hint])
+    assert report.units["committed"] > BATCH / 2, "programs that commit nothing try nothing"
+
+
+def test_a_seed_makes_the_same_program_each_time() -> None:
+    assert program_of(7) == program_of(7) != program_of(8)
+    assert "Unit(steps=" in written(program_of(7))
