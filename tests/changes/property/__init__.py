@@ -11,6 +11,7 @@ frames      steps around steps: savepoints, errors that are caught or made
 program     units of work, and rounds of those that run at the same time
 generator   a program of a seed
 rules       rules that look at what they are handed
+cancelling  cancels a unit of work where it waits for the nth time
 running     runs programs on a database and collects what is wrong
 shrink      the smallest program that fails
 known       what programs leave out, and why

@@ -63,7 +63,7 @@ class Generator:
         if self._rarely(12):
             steps = (*steps, frames.Fail())
         if self._rarely(5):
-            return Unit(steps, self.random.choice((0, 1, 2, 3, 5, 8, 13, 21, 34)), hard=self._rarely(3))
+            return Unit(steps, self.random.randrange(40), hard=self._rarely(2))
         return Unit(steps)
 
     def _steps(self, count: int, depth: int) -> tuple[Step, ...]:
@@ -79,18 +79,32 @@ class Generator:
     def _frame(self, depth: int) -> Step:
         choose = self.random.choice
         steps = self._steps(self.random.randint(1, 3), depth + 1)
-        match self.random.choices(("nested", "caught", "faulty", "quietly", "commit"), (8, 2, 5, 4, 1))[0]:
+        match self.random.choices(("nested", "caught", "faulty", "quietly", "commit"), (8, 2, 6, 4, 2))[0]:
             case "nested":
                 ending = choose(("commit", "rollback", "open", "error"))
                 return frames.Nested(steps, ending, of_connection=self._rarely(6))
             case "caught":
                 return frames.Caught(steps)
             case "faulty":
-                fault = frames.Faulty((*steps, objects.Flush()), self.random.randint(1, 6), after=not self._rarely(3))
-                return frames.Caught((fault,)) if self._rarely(2) else frames.Nested((fault,), "error")
+                return self._faulty(steps)
             case "quietly":
                 return frames.Quietly(steps)
-        return frames.Caught((frames.Commit(back=self._rarely(3)),))
+        steps = (*steps, frames.Commit(back=self._rarely(4)))
+        if self._rarely(2):
+            steps = (frames.Faulty(steps, self.random.randint(1, 12), after=not self._rarely(3)),)
+        elif self._rarely(2):
+            steps = (objects.Assign("Ship", self._number("Ship"), {"name": BOOM}), *steps)
+        return frames.Caught(steps)
+
+    def _faulty(self, steps: tuple[Step, ...]) -> Step:
+        """An error in the middle, which is caught where nothing, all, or a savepoint inside is rolled back."""
+        fault = frames.Faulty((*steps, objects.Flush()), self.random.randint(1, 6), after=not self._rarely(3))
+        match self.random.choice(("caught", "caught within", "rolled back")):
+            case "caught":
+                return frames.Caught((fault,))
+            case "caught within":
+                return frames.Nested((frames.Caught((fault,)),), self.random.choice(("commit", "open", "rollback")))
+        return frames.Nested((fault,), "error")
 
     def _object(self) -> Step:
         kind, n = self._row()

@@ -223,6 +223,8 @@ class Point:
 
     def run(self, it: Act) -> None:
         ship = it.find("Ship", self.n)
+        if ship in it.session.deleted:
+            raise Skipped  # see `known`
         other = None if self.to is None else it.find("Ship", self.to)
         if self.back and other is not None:
             other.befores.append(ship)

@@ -9,9 +9,10 @@ from tests.changes.property.acting import Act, Step, run_all
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of work, perhaps cancelled after so many turns of the event loop.
+    """A unit of work, perhaps cancelled: its caller after so many turns of the event loop.
 
-    ``hard``: as a loop cancels everything when it ends, past the shield of `Database.write`.
+    ``hard``: itself, where it waits for that time, as a loop cancels everything when it ends, past the shield of
+    `Database.write`.
     """
 
     steps: tuple[Step, ...]

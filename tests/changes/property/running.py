@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from gql_app.db import Database
 from gql_app.errors import Conflict
 from gql_app.reconcile import reconcile
 from tests.changes.property.acting import SPAN, Oops, populate
+from tests.changes.property.cancelling import Cancelled
 from tests.changes.property.models import MODELS, Base
 from tests.changes.property.program import Program, Unit
 from tests.changes.property.rules import rules
@@ -81,12 +83,14 @@ async def _program(db: Database, program: Program, base: int, report: Report) ->
 
 
 async def _unit(db: Database, unit: Unit, base: int) -> str:
-    write = db._write if unit.hard else db.write
-    task = asyncio.ensure_future(write(unit.work, base))
-    if unit.cancelled is not None:
-        for _ in range(unit.cancelled):
-            await asyncio.sleep(0)
-        task.cancel()
+    if unit.hard and unit.cancelled is not None:
+        task = asyncio.ensure_future(_until_cancelled(db._write(unit.work, base), unit.cancelled))
+    else:
+        task = asyncio.ensure_future(db.write(unit.work, base))
+        if unit.cancelled is not None:
+            for _ in range(unit.cancelled):
+                await asyncio.sleep(0)
+            task.cancel()
     try:
         await task
     except asyncio.CancelledError:
@@ -94,6 +98,10 @@ async def _unit(db: Database, unit: Unit, base: int) -> str:
     except Exception as error:
         return _what_became(error)
     return "committed"
+
+
+async def _until_cancelled(work: Coroutine[Any, Any, None], nth: int) -> None:
+    await Cancelled(work, nth)
 
 
 def _what_became(error: Exception) -> str:
