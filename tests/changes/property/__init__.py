@@ -7,6 +7,7 @@ models      tables with inheritance, cascades and post_update
 acting      what steps share, and what a program finds when it begins
 objects     steps that change objects
 statements  steps that are statements
+past        steps past everything that records
 frames      steps around steps: savepoints, errors that are caught or made
 program     units of work, and rounds of those that run at the same time
 generator   a program of a seed

@@ -22,6 +22,10 @@ class Skipped(Exception):
     """The row that a step is about is not there."""
 
 
+ACCIDENTS = (AssertionError, LookupError, AttributeError, NameError, ArithmeticError)
+"""What nobody raises to refuse something: no step catches them."""
+
+
 @dataclass(frozen=True)
 class Act:
     """A unit of work while it runs. Rows are called by small numbers."""

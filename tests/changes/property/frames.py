@@ -1,12 +1,11 @@
 """Steps around other steps: savepoints, errors that are caught, errors that are made."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import event
 
-from tests.changes.property.acting import Act, Oops, Step, run_all
+from tests.changes.property.acting import ACCIDENTS, Act, Oops, Step, run_all
 
 Steps = tuple[Step, ...]
 
@@ -42,10 +41,10 @@ class Nested:
                 it.session.flush()
             if self.ending == "error":
                 raise Oops
-        except Exception:
+        except Exception as error:
             if savepoint.is_active or not self.of_connection:
                 savepoint.rollback()
-            if self.ending != "error":
+            if self.ending != "error" or isinstance(error, ACCIDENTS):
                 raise
             return
         if self.ending == "commit":
@@ -63,8 +62,12 @@ class Caught:
     steps: Steps
 
     def run(self, it: Act) -> None:
-        with suppress(Exception):
+        try:
             run_all(self.steps, it)
+        except ACCIDENTS:
+            raise
+        except Exception:
+            return
 
 
 @dataclass(frozen=True)

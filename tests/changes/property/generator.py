@@ -7,7 +7,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from tests.changes.property import frames, objects, statements
+from tests.changes.property import frames, objects, past, statements
 from tests.changes.property.acting import Step
 from tests.changes.property.program import Program, Round, Unit
 from tests.changes.property.rules import BOOM
@@ -73,7 +73,7 @@ class Generator:
         if depth < 3 and self._rarely(4):
             return self._frame(depth)
         return self.random.choices(
-            (self._object, self._relation, self._bulk, self._odd, self._past), (40, 15, 25, 20, 1)
+            (self._object, self._relation, self._bulk, self._odd, self._past), (40, 15, 25, 20, 2)
         )[0]()
 
     def _frame(self, depth: int) -> Step:
@@ -114,9 +114,10 @@ class Generator:
             case "add":
                 return objects.Add(kind, n, self._whole(kind), blind=self._rarely(12))
             case "delete":
-                return objects.Delete(kind, n)
+                return objects.Delete(kind, n, self._whole(kind) if self._rarely(4) else {})
             case "in place":
-                return objects.InPlace(self._number("Ship"), self.random.choice("kl"), self.random.randint(2, 4))
+                key, value = self.random.choice("kl"), self.random.randint(2, 4)
+                return objects.InPlace(self.random.randint(1, 2), key, value, self.random.choice(objects.IN_PLACE))
         return objects.Flush()
 
     def _relation(self) -> Step:
@@ -165,14 +166,21 @@ class Generator:
             return statements.Remove(kind, criteria, returning=self._rarely(3), options=options)
         computed = self.random.choice(("depth", "rank", "name", "label")) if self._rarely(3) else None
         values = self._values(kind)
-        if computed is not None:
-            values.pop(computed, None)
+        titled = kind in ("Ship", "Tug") and rows != () and self._rarely(3)
+        for name in (computed, "name" if titled else None):
+            values.pop(name or "", None)
         return statements.Update(
-            kind, values, criteria, (computed,) if computed else (), returning=self._rarely(3), options=options
+            kind,
+            values,
+            criteria,
+            (computed,) if computed and not (titled and computed == "name") else (),
+            returning=self._rarely(3),
+            options=options,
+            titled=titled,
         )
 
     def _past(self) -> Step:
-        return statements.Past(self.random.choice(("insert", "core", "cte", "text", "joined", "driver")))
+        return past.Past(self.random.choice(tuple(past.FORMS)))
 
     def _row(self) -> tuple[str, int]:
         kind = self.random.choices(tuple(NUMBERS), (6, 2, 2, 4, 2))[0]

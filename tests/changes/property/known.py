@@ -6,8 +6,8 @@
   `test_an_owner_that_changes_after_what_is_recorded_is_the_owner_of_the_event`.
 - A merge of a `Ship` onto the row of a `Tanker` (`objects.Merge` takes the row's class): SQLAlchemy writes another
   discriminator, with a warning.
-- A relationship with post_update of an object that is to be deleted (`objects.Point`): a KeyError of SQLAlchemy 2.1.9 in
-  `UOWTransaction`, without anything of ours.
+- A relationship with post_update of an object that is to be deleted (`objects.Point`): a KeyError of SQLAlchemy 2.1.9
+  itself, without anything of ours.
 
 What the judges cannot tell apart:
 

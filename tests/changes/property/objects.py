@@ -41,30 +41,51 @@ class Assign:
                 setattr(found, name, it.value(name, value))
 
 
+IN_PLACE = ("flagged", "assigned", "unseen")
+
+
 @dataclass(frozen=True)
 class InPlace:
-    """Change a JSON in place: `spec` notices, of `plan` the session is told."""
+    """Change a JSON in place. Then: tell the session, or assign another value, or tell nobody, so that it is lost.
+
+    `spec` is of a type that tells the session by itself.
+    """
 
     n: int
     key: str
-    value: int | str
+    value: int
+    then: str = "flagged"
 
     def run(self, it: Act) -> None:
         ship = it.find("Ship", self.n)
+        if self.then == "unseen":
+            ship.plan = {"k": 0}
+            it.session.flush()
         if ship.spec is not None:
             ship.spec[self.key] = self.value
         if isinstance(ship.plan, dict):
             ship.plan[self.key] = self.value
-            flag_modified(ship, "plan")
+            if self.then == "flagged":
+                flag_modified(ship, "plan")
+        if self.then == "assigned":
+            ship.spec, ship.plan = ({**(each or {}), "m": self.value} for each in (ship.spec, ship.plan))
 
 
 @dataclass(frozen=True)
 class Delete:
+    """Delete an object, with `values` that were assigned and never reach the row."""
+
     kind: str
     n: int
+    values: Values = field(default_factory=dict)
 
     def run(self, it: Act) -> None:
-        it.session.delete(it.find(self.kind, self.n))
+        found = it.find(self.kind, self.n)
+        with it.session.no_autoflush:
+            Assign(self.kind, self.n, self.values).run(it)
+            it.session.delete(found)
+            if self.values:
+                it.session.flush()
 
 
 @dataclass(frozen=True)

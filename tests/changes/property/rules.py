@@ -23,6 +23,12 @@ def _look(change: Change[Ship]) -> tuple[()]:
     return ()
 
 
+def _look_at_plan(change: Change[Ship]) -> tuple[()]:
+    plan = change.session.execute(select(Ship.plan).where(Ship.id == change.subject.id)).scalar_one()
+    assert change.new == plan, "a rule was handed another JSON than the row's"
+    return ()
+
+
 def _fail(change: Change[Ship]) -> tuple[()]:
     if change.new == BOOM:
         raise Oops
@@ -38,6 +44,7 @@ def _greet(change: Change[Crate]) -> tuple[()]:
 def rules() -> Iterator[None]:
     known = list(registrations)
     on_change(Ship.depth, propagate=True)(_look)
+    on_change(Ship.plan, propagate=True)(_look_at_plan)
     on_change(Ship.name, propagate=True)(_fail)
     on_create(Crate, propagate=True)(_greet)
     try:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import case, delete, insert, literal, select, text, update
+from sqlalchemy import case, delete, literal, select, update
 
 from tests.changes.property.acting import Act
 from tests.changes.property.models import KINDS, Crate, Port, Seal, Ship
@@ -44,7 +44,10 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Update:
-    """update(Model); `computed` are attributes that get an expression of the row instead of a value."""
+    """update(Model); `computed` are attributes that get an expression of the row instead of a value.
+
+    ``titled``: a ship is named after its port, which a join or a CTE finds.
+    """
 
     kind: str
     values: dict[str, Any]
@@ -52,15 +55,33 @@ class Update:
     computed: tuple[str, ...] = ()
     returning: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    titled: bool = False
 
     def run(self, it: Act) -> None:
         model = KINDS[self.kind]
         values = {name: it.value(name, value) for name, value in self.values.items()}
         values |= {name: _computed(model, name) for name in self.computed if hasattr(model, name)}
         statement = self.criteria.apply(it, self.kind, update(model)).values(values)
+        if self.titled:
+            statement = self._named_after_ports(it, statement)
         if self.returning:
             statement = statement.returning(model.public_id, model)
         it.session.execute(statement, execution_options=self.options).close()
+        if self.titled:
+            self._check_names(it)
+
+    def _named_after_ports(self, it: Act, statement: Any) -> Any:
+        if self.criteria.form == "join":
+            return statement.values(name=Port.title)
+        titles = select(Port.ship_id, Port.title).where(it.mine(Port)).cte("titles")
+        title = select(titles.c.title).where(titles.c.ship_id == Ship.id).scalar_subquery()
+        return statement.add_cte(titles).values(name=title)
+
+    def _check_names(self, it: Act) -> None:
+        """The criteria must hold for the statement as it was really executed, too."""
+        query = select(KINDS[self.kind].name, Port.title).where(Ship.id == Port.ship_id)
+        names = it.session.execute(self.criteria.apply(it, self.kind, query)).all()
+        assert all(name == title for name, title in names), f"a ship was named after another port: {names}"
 
 
 def _computed(model: Any, name: str) -> Any:
@@ -87,26 +108,3 @@ class Remove:
         if self.returning:
             statement = statement.returning(model.public_id)
         it.session.execute(statement, execution_options=self.options).close()
-
-
-@dataclass(frozen=True)
-class Past:
-    """A write that nothing records, which must be refused."""
-
-    form: str
-
-    def run(self, it: Act) -> None:
-        table: Any = Ship.__table__
-        change = update(table).where(it.mine(Ship)).values(title="unseen")
-        if self.form == "insert":
-            it.session.execute(insert(Crate).values(id=it.base + 9, ship_id=it.base + 1))
-        elif self.form == "core":
-            it.session.execute(change)
-        elif self.form == "cte":
-            it.session.execute(select(change.returning(table.c.id).cte("changed")))
-        elif self.form == "text":
-            it.session.execute(text(f"UPDATE prop_ships SET title = 'unseen' WHERE id = {it.base + 1}"))
-        elif self.form == "joined":
-            it.session.execute(update(KINDS["Tanker"]).where(it.mine(Ship)).values(cargo="unseen"))
-        else:
-            it.session.connection().exec_driver_sql(f"DELETE FROM prop_seals WHERE crate_id = {it.base + 1}")
