@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import and_
@@ -28,10 +28,11 @@ ACCIDENTS = (AssertionError, LookupError, AttributeError, NameError, ArithmeticE
 
 @dataclass(frozen=True)
 class Act:
-    """A unit of work while it runs. Rows are called by small numbers."""
+    """A unit of work while it runs. Rows are called by small numbers. It holds on to the objects that it finds."""
 
     session: Session
     base: int
+    held: list[object] = field(default_factory=list)
 
     def key(self, kind: str, n: int) -> Any:
         return f"{self.base + n}" if kind == "Seal" else self.base + n
@@ -41,6 +42,7 @@ class Act:
         found = self.session.get(KINDS[kind], self.key(kind, n))
         if found is None:
             raise Skipped
+        self.held.append(found)
         return found
 
     def must_be_free(self, kind: str, n: int) -> None:

@@ -144,10 +144,10 @@ class Generator:
             case "merge":
                 return objects.Merge(kind, n, self._whole(kind), expunged=half)
             case "expunge":
-                return objects.Expunge(kind, n, flush=half, back=self._rarely(2))
+                return objects.Expunge(kind, n, self._values(kind), flush=half, back=self._rarely(2))
             case "transient":
-                values = self._values(kind)
-                return objects.Transient(kind, n, self._number(kind), values, again=half, same=self._rarely(4))
+                before, after, to = self._values(kind), self._values(kind), self._number(kind)
+                return objects.Transient(kind, n, to, before, after, again=half, same=self._rarely(4))
             case "clone":
                 return objects.Clone(kind, n, self._number(kind), public_id=self._rarely(6))
         return objects.Forget(kind, n, refresh=half)

@@ -130,15 +130,17 @@ class Merge:
 
 @dataclass(frozen=True)
 class Expunge:
-    """Take an object out of the session, and perhaps put it back."""
+    """Change an object and take it out of the session, and perhaps put it back."""
 
     kind: str
     n: int
+    values: Values = field(default_factory=dict)
     flush: bool = False
     back: bool = False
 
     def run(self, it: Act) -> None:
         found = it.find(self.kind, self.n)
+        Assign(self.kind, self.n, self.values).run(it)
         if self.flush:
             it.session.flush()
         it.session.expunge(found)
@@ -148,7 +150,7 @@ class Expunge:
 
 @dataclass(frozen=True)
 class Transient:
-    """Make an object transient after a flush, change it, and perhaps add it as a new one: the way to clone a row.
+    """Change an object, flush, make it transient, change it again, and perhaps add it as a new one: a way to clone it.
 
     With ``same`` under the same key and public id: if the row is still there, the database refuses it.
     """
@@ -156,7 +158,8 @@ class Transient:
     kind: str
     n: int
     to: int
-    values: Values = field(default_factory=dict)
+    before: Values = field(default_factory=dict)
+    after: Values = field(default_factory=dict)
     again: bool = False
     same: bool = False
 
@@ -164,6 +167,7 @@ class Transient:
         if not self.same:
             it.must_be_free(self.kind, self.to)
         found = it.find(self.kind, self.n)
+        Assign(self.kind, self.n, self.before).run(it)
         it.session.flush()
         if inspect(found).session is not it.session:
             raise Skipped
@@ -173,7 +177,7 @@ class Transient:
             setattr(found, "name" if self.kind == "Seal" else "id", it.key(self.kind, self.to))
             if self.kind not in ("Seal", "Crate"):
                 found.rank = None
-        for name, value in self.values.items():
+        for name, value in self.after.items():
             setattr(found, name, it.value(name, value))
         if self.again:
             it.session.add(found)

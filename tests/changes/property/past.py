@@ -32,7 +32,7 @@ def _core(it: Act) -> Any:
 
 
 def _in_a_plain_session(it: Act) -> None:
-    rows = [{"id": it.base + 1, "version": 1, **UNSEEN}]
+    rows = [{"id": it.base + 1, "version": it.find("Ship", 1).version, **UNSEEN}]
     Session(it.session.connection()).execute(update(Ship), rows)
 
 
