@@ -42,17 +42,21 @@ class Nested:
             if self.ending == "error":
                 raise Oops
         except Exception as error:
-            if savepoint.is_active or not self.of_connection:
-                savepoint.rollback()
+            self._roll_back(savepoint, it)
             if self.ending != "error" or isinstance(error, ACCIDENTS):
                 raise
             return
         if self.ending == "commit":
             savepoint.commit()
         elif self.ending == "rollback":
+            self._roll_back(savepoint, it)
+
+    def _roll_back(self, savepoint: Any, it: Act) -> None:
+        if not self.of_connection:
             savepoint.rollback()
-            if self.of_connection:
-                it.session.expire_all()
+        elif savepoint.is_active:
+            savepoint.rollback()
+            it.session.expire_all()  # the session does not hear of it
 
 
 @dataclass(frozen=True)
