@@ -1,10 +1,16 @@
 """What random programs have found and is not mended yet, each made small. One that passes goes elsewhere."""
 
-import pytest
+from typing import Any
 
-from gql_app.db import Database
-from tests.changes.property.acting import Step
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from gql_app.db import ANNOUNCED, Database
+from gql_app.errors import Conflict
+from tests.changes.property.acting import SPAN, Act, Step, populate
 from tests.changes.property.frames import Faulty, Nested, Steps
+from tests.changes.property.models import Seal
 from tests.changes.property.objects import Assign, Flush
 from tests.changes.property.program import Unit
 from tests.changes.property.running import run, site
@@ -32,3 +38,25 @@ async def test_an_owner_that_changes_after_what_is_recorded_is_the_owner_of_the_
     async with site(db):
         report = await run(db, [((Unit((Assign("Ship", 4, {"name": "b"}), Flush(), later)),),)])
     assert report.wrong == []
+
+
+async def test_a_row_that_another_has_changed_is_not_said_deleted(
+    db: Database, backend: str, request: pytest.FixtureRequest
+) -> None:
+    """SQLAlchemy 2.1.9 deletes versioned rows one by one on asyncpg, and compares the count for a single one only."""
+    if backend == "postgres":
+        reason = "a flush that deletes several rows does not notice that one of them has got another version"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+
+    def delete_two(session: Session) -> None:
+        seals = [Act(session, SPAN).find("Seal", n) for n in (1, 2)]
+        table: Any = Seal.__table__
+        # As another transaction that commits in between.
+        session.connection().execute(update(table).values(version=table.c.version + 1), execution_options=ANNOUNCED)
+        for seal in seals:
+            session.delete(seal)
+
+    async with site(db):
+        await db.write(populate, [SPAN])
+        with pytest.raises(Conflict):
+            await db.write(delete_two)

@@ -13,9 +13,9 @@ from tests.changes.property.program import Program, Unit, written
 from tests.changes.property.running import run, site
 from tests.changes.property.statements import Criteria, Update
 
-PROGRAMS = 1_500
+PROGRAMS = 1_000
 """On each database."""
-BATCH = 75
+BATCH = 50
 SHOWN = 10
 
 pytestmark = [
