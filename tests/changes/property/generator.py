@@ -82,7 +82,8 @@ class Generator:
         match self.random.choices(("nested", "caught", "faulty", "quietly", "commit"), (8, 2, 6, 4, 2))[0]:
             case "nested":
                 ending = choose(("commit", "rollback", "open", "error"))
-                return frames.Nested(steps, ending, of_connection=self._rarely(6))
+                flat = "Nested(" not in repr(steps) and "Commit(" not in repr(steps)  # see `known`
+                return frames.Nested(steps, ending, of_connection=flat and self._rarely(4))
             case "caught":
                 return frames.Caught(steps)
             case "faulty":
