@@ -7,7 +7,8 @@
 - Several rows of a table that are deleted in one flush while another transaction changes one of them, on PostgreSQL
   (`deletes_many` units do not run beside others there): see `test_a_row_that_another_has_changed_is_not_said_deleted`.
 - A savepoint of the connection that is rolled back with open savepoints of the session in it (`generator` nests no
-  others there): see `test_a_rollback_that_fails_leaves_the_writer_usable`.
+  others there). The session's rollback fails then and its transaction stays open: on SQLite all units of work fail from
+  then on, on PostgreSQL the connection keeps its locks. It has no test, as it takes the test's process with it.
 - A merge of a `Ship` onto the row of a `Tanker` (`objects.Merge` takes the row's class): SQLAlchemy writes another
   discriminator, with a warning.
 - A relationship with post_update of an object that is to be deleted (`objects.Point`): a KeyError of SQLAlchemy 2.1.9

@@ -1,19 +1,16 @@
 """What random programs have found and is not mended yet, each made small. One that passes goes elsewhere."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gql_app.db import ANNOUNCED, Database
 from gql_app.errors import Conflict
-from tests.changes.property.acting import SPAN, Act, Oops, Step, populate
-from tests.changes.property.frames import Fail, Faulty, Nested, Steps
-from tests.changes.property.models import Base, Seal
+from tests.changes.property.acting import SPAN, Act, Step, populate
+from tests.changes.property.frames import Faulty, Nested, Steps
+from tests.changes.property.models import Seal
 from tests.changes.property.objects import Assign, Flush
 from tests.changes.property.program import Unit
 from tests.changes.property.running import run, site
@@ -63,23 +60,3 @@ async def test_a_row_that_another_has_changed_is_not_said_deleted(
         await db.write(populate, [SPAN])
         with pytest.raises(Conflict):
             await db.write(delete_two)
-
-
-@pytest.mark.xfail(strict=True, reason="a rollback that fails leaves the transaction open: all who come after fail")
-async def test_a_rollback_that_fails_leaves_the_writer_usable(tmp_path: Path, sqlite_template: Path) -> None:
-    """On PostgreSQL the connection is lost for the pool, and keeps its locks."""
-    steps: Steps = (Assign("Ship", 1, {"name": "b"}), Flush())
-    inner: Steps = (Nested(steps, "open"), Nested(steps, "open"))
-    unit = Unit((Nested(inner, "rollback", of_connection=True), Assign("Ship", 1, {"name": "c"}), Fail()))
-    path = tmp_path / "test.db"
-    shutil.copy(sqlite_template, path)
-    db = Database(f"sqlite+aiosqlite:///{path}")
-    async with db.writing() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-    await db.write(populate, [SPAN])
-    try:
-        with pytest.raises((Oops, DBAPIError)):
-            await db.write(unit.work, SPAN)
-        await db.write(populate, [2 * SPAN])
-    finally:
-        await db.close()
