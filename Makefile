@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.dev-ready
 INPUTS := pyproject.toml hatch_build.py requirements/run.txt requirements/build.txt $(shell find frontend -type f -not -path '*/node_modules/*')
 
-.PHONY: run test lint bench bench-plot torture schema lock clean
+.PHONY: run test lint bench bench-plot torture property schema lock clean
 
 run: $(READY)
 	$(BIN)/gql-app serve --demo --port $(PORT)
@@ -33,6 +33,9 @@ bench-plot: $(DEV_READY)  ## docs/images/fanout.svg from the latest results
 
 torture: $(DEV_READY)  ## needs PostgreSQL and Redis
 	$(BIN)/python -m tests.torture --seconds $(SECONDS) --seed $(SEED)
+
+property: $(DEV_READY)  ## needs PostgreSQL
+	$(BIN)/python -m tests.changes.property --seconds $(SECONDS) --seed $(SEED)
 
 lock:  ## refresh the locked versions (needs uv: pip install uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt pyproject.toml

@@ -1,7 +1,7 @@
 """Row images in their order, as steps of entities: a row of a subclass's table belongs to its base row's entity."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -84,11 +84,15 @@ class Tracer:
         self, image: int, kind: Kind, entity: UUID, key: Key, *, gone: Row | None = None, new: Row | None = None
     ) -> Iterator[Step]:
         """The end or the beginning of an entity, with its rows in the tables of subclasses."""
-        yield self._step(image, kind, entity, kind.base, gone, new, key)
+        base = self._step(image, kind, entity, kind.base, gone, new, key)
+        yield base
         for table in kind.tables[1:]:
             row = self._rows.get((table.name, key))
             if row is not None:
-                yield self._step(image, kind, entity, table.name, row if gone else None, row if new else None, key)
+                step = self._step(image, kind, entity, table.name, row if gone else None, row if new else None, key)
+                # Of the one that is gone, not of the one whose row it is now.
+                owned_by_base = kind.owner is not None and kind.owner[0] == kind.base
+                yield replace(step, owner_row=base.owner_row) if owned_by_base else step
 
     def _step(
         self, image: int, kind: Kind, entity: UUID, table: str, old: Row | None, new: Row | None, key: Key
