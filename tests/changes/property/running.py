@@ -18,6 +18,7 @@ from gql_app.errors import Conflict
 from gql_app.reconcile import reconcile
 from tests.changes.property.acting import SPAN, Oops, populate
 from tests.changes.property.cancelling import Cancelled
+from tests.changes.property.known import may_conflict
 from tests.changes.property.models import MODELS, Base
 from tests.changes.property.program import Program, Unit
 from tests.changes.property.rules import rules
@@ -78,7 +79,7 @@ async def run(db: Database, programs: Sequence[Program], *, at_once: int = AT_ON
 async def _program(db: Database, program: Program, base: int, report: Report) -> None:
     for units in program:
         ends = await asyncio.gather(*(_unit(db, unit, base) for unit in units))
-        if ends == ["conflict"] and "Faulty(" not in repr(units):  # who catches a fault has stale objects
+        if ends == ["conflict"] and not may_conflict(units):
             ends = ["broken: a unit of work that ran alone ended in a conflict"]
         report.units.update(end.partition(":")[0] for end in ends)
         report.wrong += [end for end in ends if end.startswith("broken")]
