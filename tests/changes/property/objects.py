@@ -235,7 +235,10 @@ class Load:
         model: Any = Crate if self.kind == "Crate" else Seal
         with it.session.no_autoflush:
             child = it.session.get(model, it.key(self.kind, self.n)) or it.new(self.kind, self.n)
-            (parent.crates if self.kind == "Crate" else parent.seals).append(child)
+            children: Any = parent.crates if self.kind == "Crate" else parent.seals
+            if child in children:
+                raise Skipped  # twice in a list, and taken out once: SQLAlchemy deletes it, and the list keeps it
+            children.append(child)
 
 
 @dataclass(frozen=True)
