@@ -40,6 +40,10 @@ Recorder = Callable[[Session, UUID, Sequence[NetChange]], Iterable[Entry]]
 """Is called before the commit with the change set's id and its net changes; may insert rows of its own with Core
 statements and returns the log entries for these."""
 
+_INTO_LOG, _INTO_OUTBOX = (
+    insert(model.__table__).execution_options(**ANNOUNCED)  # type: ignore[arg-type]
+    for model in (ChangeRecord, ChangeOutbox)
+)
 _recorders: list[Recorder] = []
 _PENDING = "gql_app_pending"
 _RECORDED = "gql_app_recorded"
@@ -75,8 +79,7 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
         }
         for entry in entries
     ]
-    target = ChangeOutbox if session.get_bind().dialect.name == "postgresql" else ChangeRecord
-    session.connection().execute(insert(target), rows, execution_options=ANNOUNCED)
+    session.connection().execute(_INTO_OUTBOX if session.get_bind().dialect.name == "postgresql" else _INTO_LOG, rows)
     session.info[_RECORDED] = True
 
 

@@ -4,6 +4,7 @@ Mapper events tell of each object that a flush writes, also of orphans and casca
 the statement it is settled what the log will need; after it the values that were sent are frozen.
 """
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any, NoReturn
@@ -202,7 +203,25 @@ def _refuse_expressions(target: Tracked, state: InstanceState[Any]) -> None:
             raise TypeError(f"{type(target).__name__}.{name} is tracked: assign a value, not an SQL expression")
 
 
+def _refreshed(target: Tracked, context: object, names: Iterable[str] | None) -> None:
+    """Must hold: no attribute is older than the version of its object. The flush compares the version alone, and takes
+    the values that were loaded for those that it replaces."""
+    if names is None or "version" not in (found := set(names)):
+        return
+    state = instance_state(target)
+    older = (attributes_of(type(target)).keys() & state.dict.keys()) - found
+    if changed := older & state.committed_state.keys():
+        listed = ", ".join(sorted(changed))
+        raise TypeError(
+            f"{type(target).__name__}: its version was loaded anew, and not {listed}, which has been changed: "
+            "flush before it, or load the whole object"
+        )
+    if older:
+        state._expire_attributes(state.dict, older)
+
+
 for _name, _listener in (
+    ("refresh", _refreshed),
     ("before_insert", _before_insert),
     ("after_insert", _after_insert),
     ("before_update", _before_update),

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from gql_app.changes.capture import Entry, add_recorder
@@ -23,7 +23,7 @@ from gql_app.changes.models import ChangeKind
 from gql_app.changes.net import NetChange
 from gql_app.changes.subjects import Subjects
 from gql_app.changes.tracking import Tracked, tracked_attributes
-from gql_app.db import ANNOUNCED, moment
+from gql_app.db import ANNOUNCED
 from gql_app.deliveries.messages import Owed
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 
@@ -137,9 +137,17 @@ def _value(frozen: Frozen | None) -> Any:
     return None if frozen is None else frozen.value
 
 
+_deliveries: Any = Delivery.__table__
+_OWE = insert(_deliveries).execution_options(**ANNOUNCED)
+_OWE_BY_ITS_CLOCK = _OWE.values(due_at=func.statement_timestamp())
+"""On PostgreSQL a message is due by the clock that the workers go by."""
+
+
 def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange]) -> list[Entry]:
     """The recorder: writes the deliveries that the rules yield, and returns their log entries."""
     now = datetime.now(UTC)
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    due = {"due_at": now} if is_sqlite else {}
     rows = [
         {
             "public_id": uuid4(),
@@ -154,6 +162,7 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
             "rule": rule,
             "change_set": change_set,
             "cause_id": cause,
+            **due,
             "attempt_count": 0,
             "failure_count": 0,
             "created_at": now,
@@ -162,9 +171,7 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
         for rule, cause, owed in _owed(session, changes)
     ]
     if rows:
-        table: Any = Delivery.__table__
-        # Due by the clock that the workers go by.
-        session.connection().execute(insert(table).values(due_at=moment(session)), rows, execution_options=ANNOUNCED)
+        session.connection().execute(_OWE if is_sqlite else _OWE_BY_ITS_CLOCK, rows)
     return [
         Entry(
             ChangeKind.CREATED,

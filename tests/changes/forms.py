@@ -347,6 +347,10 @@ The guard reads texts. It does not see:
 - statements on a raw driver connection;
 - PostgreSQL: statements that name a partition or a child table of a tracked table.
 
+PostgreSQL: a query with `load_only()` or `defer()` and `populate_existing` can load an object's version anew without
+its values. When another transaction has changed one of them meanwhile, the next event of the object has an old value
+that is one change too old; `gql-app check` finds it.
+
 A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
 own on PostgreSQL.
 """

@@ -1,11 +1,12 @@
 """Changes that are easy to miss: what the session does not show, and what others do in between."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.util import await_only
 
 from gql_app.accounts.models import User
 from gql_app.changes.tracking import Tracked, tracked
@@ -174,3 +175,54 @@ async def test_an_object_that_was_changed_outside_is_refused(db: Database) -> No
     request.note = "changed outside"
     with pytest.raises(TypeError, match="outside"):
         await db.write(lambda session: session.add(request))
+
+
+def refreshed(session: Session, request: FuelRequest) -> None:
+    session.refresh(request, ["version"])
+
+
+def expired(session: Session, request: FuelRequest) -> None:
+    session.expire(request, ["version"])
+    assert request.version
+
+
+ANEW = [refreshed, expired]
+
+
+@pytest.mark.parametrize("load_anew", ANEW)
+async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
+    postgres_url: str, load_anew: Callable[[Session, FuelRequest], None]
+) -> None:
+    """The version was loaded anew alone, after another transaction; SQLite has one writer at a time."""
+    db = Database(postgres_url)
+    request = await add_request(db, await add_user(db), note="a")
+    start = await head_of(db)
+
+    def write(session: Session, note: str) -> None:
+        session.get_one(FuelRequest, request.id).note = note
+
+    def overtaken(session: Session) -> None:
+        mine = session.get_one(FuelRequest, request.id)
+        await_only(db.write(write, "b"))
+        load_anew(session, mine)
+        mine.note = "c"
+
+    await db.write(overtaken)
+    assert [(e.old_value, e.new_value) for e in await logged(db, "FuelRequest", start)] == [("a", "b"), ("b", "c")]
+    await db.close()
+
+
+@pytest.mark.parametrize("load_anew", ANEW)
+async def test_a_version_is_not_loaded_anew_below_a_change(
+    db: Database, load_anew: Callable[[Session, FuelRequest], None]
+) -> None:
+    request = await add_request(db, await add_user(db), note="a")
+
+    def change(session: Session) -> None:
+        with session.no_autoflush:
+            mine = session.get_one(FuelRequest, request.id)
+            mine.note = "c"
+            load_anew(session, mine)
+
+    with pytest.raises(TypeError, match="flush before it"):
+        await db.write(change)
