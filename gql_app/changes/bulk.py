@@ -97,9 +97,11 @@ class _Row:
 def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> Any:
     if statement._maintain_values_ordering:
         _refuse(f"update({model.__name__}).ordered_values()", "use values()")
+    if statement._prefixes:
+        _refuse(f"update({model.__name__}) with a prefix", "leave it out")
     session = state.session
     rows = _Rows(session, model)
-    for key in statement._values or ():
+    for key in (*(statement._values or ()), *(state.parameters or ())):
         if rows.is_of_another_class(name := str(getattr(key, "name", key))):
             _refuse(f"update({model.__name__}) of {name}, which makes it or belongs to a subclass,", "load the objects")
     before = rows.hit(state, statement)

@@ -44,6 +44,7 @@ _INTO_LOG, _INTO_OUTBOX = (
     insert(model.__table__).execution_options(**ANNOUNCED)  # type: ignore[arg-type]
     for model in (ChangeRecord, ChangeOutbox)
 )
+_MOST_FLUSHES = 100
 _recorders: list[Recorder] = []
 _PENDING = "gql_app_pending"
 _RECORDED = "gql_app_recorded"
@@ -86,7 +87,7 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
 def pending(session: Session) -> Pending:
     found = session.info.get(_PENDING)
     if not isinstance(found, Pending):
-        found = session.info[_PENDING] = Pending()
+        found = session.info[_PENDING] = Pending(session)
     return found
 
 
@@ -110,7 +111,10 @@ def entry_of(change: NetChange) -> Entry:
 def _write_down(session: Session) -> None:
     if session.in_nested_transaction():
         return
-    session.flush()
+    for _ in range(_MOST_FLUSHES):  # as the session's own commit does: a flush or a listener may leave something to do
+        if not (session.new or session.dirty or session.deleted):
+            break
+        session.flush()
     noted = pending(session)
     if noted.spoiled is not None:
         raise RuntimeError(f"{noted.spoiled} failed half-way and is not recorded: roll back, this cannot be committed")
@@ -138,6 +142,14 @@ def _enter(session: Session, transaction: SessionTransaction, connection: Connec
         raise TypeError(
             "without a transaction nothing could be recorded with its change: leave the isolation level alone"
         )
+
+
+@event.listens_for(Session, "after_begin")
+def _refuse_stranger(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    """The statements of its own flush would be taken for those of the flush that is going on."""
+    noted = connection.info.get(FOLLOWER)
+    if noted is not None and noted.flushing and noted is not session.info.get(_PENDING):
+        raise TypeError("another session on the connection of a flush: use that connection by itself")
 
 
 @event.listens_for(WriteSession, "before_flush", propagate=True)

@@ -32,7 +32,7 @@ def _session_of(target: Tracked) -> Session:
             f"{type(target).__name__} is tracked: change it in a unit of work of Database.write, "
             "or else the change would be missing in the change log"
         )
-    pending(session).flush_begins()  # from here on the mapper's statements are its flush's, until that ends
+    pending(session).flush_begins()
     return session
 
 
@@ -66,8 +66,20 @@ def _take_over(session: Session, mapper: Mapper[Any], target: Tracked, former: A
             if default is None or not hasattr(default, "arg"):
                 setattr(target, name, None)
             else:
-                setattr(target, name, default.arg(None) if default.is_callable else default.arg)
+                setattr(target, name, _default_of(target, name, default))
     session.info.setdefault(_TAKEN_OVER, {})[instance_state(target)] = _entity(former, deleted=True)
+
+
+def _default_of(target: Tracked, name: str, default: Any) -> Any:
+    if not default.is_callable:
+        return default.arg
+    try:
+        return default.arg(None)
+    except AttributeError as error:  # it looks at the other values of the statement
+        raise TypeError(
+            f"the default of {type(target).__name__}.{name} cannot be told where a new object takes over the row of a "
+            "deleted one: call session.flush() between the two"
+        ) from error
 
 
 def _after_insert(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
@@ -88,15 +100,17 @@ def _note_created(session: Session, connection: Connection, target: Tracked) -> 
 
 def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked) -> None:
     session, state = _session_of(target), instance_state(target)
+    before = state.committed_state
+    if before and "version" not in state.dict:
+        _ = target.version  # it is loaded now and not in the middle of the flush: see `_refreshed`
     if state.expired_attributes:
         session.info.setdefault(_EXPIRED, {})[state] = frozenset(state.expired_attributes)
-    before = state.committed_state
     if not before:
         return
     _refuse_expressions(target, state)
     if before.get("public_id", target.public_id) != target.public_id:
         raise TypeError(f"{type(target).__name__}.public_id never changes: the log knows the entity by it")
-    if (kind := _discriminator(mapper)) in before and before[kind] != state.dict.get(kind):
+    if (kind := _discriminator(mapper)) in before and _is_another_class(mapper, before[kind], state.dict.get(kind)):
         raise TypeError(f"{type(target).__name__}.{kind} says of which class it is: delete it and add another one")
     names = [name for name in attributes_of(type(target)) if name in before]
     for name in names:
@@ -113,6 +127,10 @@ def _discriminator(mapper: Mapper[Any]) -> str | None:
     """The attribute that says of which class of an inheritance a row is."""
     column: Any = mapper.polymorphic_on
     return mapper.get_property_by_column(column).key if column is not None and column in mapper.c.values() else None
+
+
+def _is_another_class(mapper: Mapper[Any], before: Any, after: Any) -> bool:
+    return bool(after != (mapper.polymorphic_identity if before is NO_VALUE else before))
 
 
 def _look_up_replaced(mapper: Mapper[Any], connection: Connection, state: InstanceState[Any], names: list[str]) -> None:
@@ -144,6 +162,8 @@ def _after_update(mapper: Mapper[Any], connection: Connection, target: Tracked) 
     if before := state.committed_state:
         if before.get("public_id", target.public_id) != target.public_id:
             _refuse_listener(target, {"public_id"})
+        if (kind := _discriminator(mapper)) in before and _is_another_class(mapper, before[kind], state.dict.get(kind)):
+            _refuse_listener(target, {str(kind)})
         if odd := {name for name in attributes_of(type(target)) if name in before and _is_odd(state, name)}:
             _refuse_listener(target, odd)
         _note_replaced(session, connection, state, attributes_of(type(target)))
@@ -196,11 +216,12 @@ def _entity(target: Tracked, *, created: bool = False, deleted: bool = False, va
 
 def _refuse_expressions(target: Tracked, state: InstanceState[Any]) -> None:
     """What an SQL expression will have replaced is not known here, and after the statement it is too late."""
-    loaded = state.dict
-    for name in attributes_of(type(target)):
+    loaded, owner = state.dict, type(target).__owner__
+    for name in (*attributes_of(type(target)), *((owner,) if owner else ())):
         value = loaded.get(name)
         if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
-            raise TypeError(f"{type(target).__name__}.{name} is tracked: assign a value, not an SQL expression")
+            what = "is the owner" if name == owner else "is tracked"
+            raise TypeError(f"{type(target).__name__}.{name} {what}: assign a value, not an SQL expression")
 
 
 def _refreshed(target: Tracked, context: object, names: Iterable[str] | None) -> None:
@@ -210,14 +231,11 @@ def _refreshed(target: Tracked, context: object, names: Iterable[str] | None) ->
         return
     state = instance_state(target)
     older = (attributes_of(type(target)).keys() & state.dict.keys()) - found
-    if changed := older & state.committed_state.keys():
-        listed = ", ".join(sorted(changed))
-        raise TypeError(
-            f"{type(target).__name__}: its version was loaded anew, and not {listed}, which has been changed: "
-            "flush before it, or load the whole object"
-        )
-    if older:
-        state._expire_attributes(state.dict, older)
+    changed = older & state.committed_state.keys()
+    for name in changed:
+        state.committed_state[name] = NO_VALUE  # the flush looks it up
+    if unchanged := older - changed:
+        state._expire_attributes(state.dict, unchanged)
 
 
 for _name, _listener in (

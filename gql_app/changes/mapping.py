@@ -7,8 +7,9 @@ refused here by name. So a model that can be mapped is recorded completely.
 import weakref
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, Computed, Identity, PrimaryKeyConstraint, UniqueConstraint, Uuid, event
+from sqlalchemy import Column, Computed, ForeignKey, Identity, PrimaryKeyConstraint, UniqueConstraint, Uuid, event
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper
 
 from gql_app.changes.codec import Codec
@@ -58,6 +59,8 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
         owner = mapper.columns.get(model.__owner__)
         if not isinstance(owner, Column):
             _refuse(f"{model.__name__}.__owner__ names {model.__owner__!r}", "name a column attribute of the model")
+        if owner.table is not mapper.base_mapper.local_table:
+            _refuse(f"{model.__name__}.__owner__ is not in the table of its base", "let the base name the owner of all")
         if not owner.primary_key:
             _check_column(model, Attribute(model.__owner__, owner, secret=False))
     public_id: Any = mapper.columns["public_id"]
@@ -122,11 +125,18 @@ def _check_table(model: type[Tracked]) -> None:
             _refuse(f"{table.name} replaces or ignores rows in a conflict (sqlite_on_conflict)", "leave it out")
 
 
+def _refers_to(key: ForeignKey, table: Any) -> bool:
+    try:
+        return key.column.table is table
+    except NoReferenceError:  # not defined yet
+        return False
+
+
 def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Column[Any]) -> None:
     where = f"{table_of(model).name}.{column.name}"
     base: Any = None if mapper.inherits is None else mapper.inherits.local_table
     for key in column.foreign_keys:
-        if column.primary_key and base is not None and key.target_fullname.rpartition(".")[0] == base.fullname:
+        if column.primary_key and base is not None and _refers_to(key, base):
             continue  # the other half of the same entity
         if key.ondelete and key.ondelete.upper() == "CASCADE":
             _refuse(
@@ -147,6 +157,8 @@ def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Colum
 def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
     """When all classes are mapped: what the others decide, and columns that were added since."""
     _check_columns(mapper, model)
+    if model.__owner__ is not None:  # whose it was must be known also where the attribute had expired
+        getattr(model, model.__owner__).impl.active_history = True
     for attribute in attributes_of(model).values():
         where = f"{model.__name__}.{attribute.name}"
         try:

@@ -4,10 +4,13 @@ Must hold: everything here was frozen when its statement ran. What becomes of th
 transient, expunged) changes nothing of what is logged.
 """
 
+import weakref
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from gql_app.changes.codec import Frozen
 from gql_app.changes.models import ChangeKind
@@ -70,6 +73,8 @@ class NetChange:
     decisions: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
+_FLUSH = "a flush"
+
 Key = tuple[str, UUID]
 """The kind of entity, and its public id: primary keys change, and are used again."""
 
@@ -80,10 +85,10 @@ class Pending:
     It hears of savepoints from the connection (see `db.guard`), whoever opens them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self._session = weakref.ref(session)
         self._frames: list[_Frame] = [_Frame("")]
-        self.flushing = False
-        self._flushed_in: _Frame | None = None
+        self._flushed = False
         self.follows: MutableMapping[Any, Any] | None = None
         """The ``info`` of the connection whose changes these are."""
 
@@ -91,30 +96,38 @@ class Pending:
         """Whether there is anything that is not recorded yet."""
         return any(frame.entities for frame in self._frames)
 
+    @property
+    def flushing(self) -> bool:
+        """Whether the session is in the middle of a flush."""
+        session = self._session()
+        return session is not None and session._flushing
+
     def forget(self) -> None:
         """The transaction has ended."""
         self._frames = [_Frame("")]
-        self.flushing = False
-        self._flushed_in = None
+        self._flushed = False
 
     def flush_begins(self) -> None:
         """Must hold: a flush that fails half-way is not committed, even if the roll-back that answers it fails."""
-        if not self.flushing:
-            self.flushing = True
+        if not self._flushed:
+            self._flushed = True
             if self.spoiled is None:
-                self.spoil("a flush")
-                self._flushed_in = self._frames[-1]
+                self.spoil(_FLUSH)
 
     def flush_ends(self) -> None:
-        self.flushing = False
-        if self._flushed_in is not None:
-            self._flushed_in.spoiled = None
-            self._flushed_in = None
+        self._flushed = False
+        self._rename_spoiled(None)
 
     def another_flush(self) -> None:
         """Before a flush: if one before it has never ended, what that left stays spoiled."""
-        if self.flushing:
-            self.flushing, self._flushed_in = False, None
+        if self._flushed:
+            self._flushed = False
+            self._rename_spoiled("an earlier flush")
+
+    def _rename_spoiled(self, what: str | None) -> None:
+        for frame in self._frames:
+            if frame.spoiled == _FLUSH:
+                frame.spoiled = what
 
     def add(self, entity: Entity) -> None:
         entities = self._frames[-1].entities.setdefault((entity_type(entity.model), entity.public_id), [])
@@ -153,10 +166,10 @@ class Pending:
 
     def rolled_back(self, savepoint: str) -> None:
         """What it holds, with all savepoints within it, was never there."""
-        if closed := self._closed(savepoint):
+        if self._closed(savepoint):
             self._frames.append(_Frame(savepoint))  # it is still there, and may be rolled back to again
-        if self._flushed_in is None or self._flushed_in in closed:
-            self.flushing, self._flushed_in = False, None  # a flush that fails rolls its savepoint back
+        if not any(frame.spoiled == _FLUSH for frame in self._frames):
+            self._flushed = False  # a flush that fails rolls its savepoint back
 
     def _closed(self, savepoint: str) -> "list[_Frame]":
         place = len(self._frames) - 1
@@ -176,7 +189,7 @@ class Pending:
         return [change for each in entities.values() for entity in each for change in entity.net()]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Frame:
     savepoint: str
     entities: dict[Key, list[Entity]] = field(default_factory=dict)

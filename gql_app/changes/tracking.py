@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Column, Dialect, Integer, Table
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, MappedColumn, Mapper, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, MappedAsDataclass, MappedColumn, Mapper, mapped_column
 
 from gql_app.changes.codec import Codec
 
@@ -46,7 +46,7 @@ class Tracked:
     __owner__: ClassVar[str | None] = None
     __readers__: ClassVar[frozenset[enum.Enum]] = frozenset()
 
-    public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True, sort_order=-9)
+    public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True, active_history=True, sort_order=-9)
     if TYPE_CHECKING:
         version: Mapped[int]
 
@@ -56,6 +56,8 @@ class Tracked:
         Two transactions that change the same row: the second finds another version and is run again, so that the
         old value in the log is always the one that was really replaced.
         """
+        if issubclass(cls, MappedAsDataclass):
+            raise TypeError(f"{cls.__name__} is a dataclass: tracked models are plain ones, on a DeclarativeBase alone")
         if not any(hasattr(base, "__table__") for base in cls.__mro__[1:]):
             own = getattr(cls, "__mapper_args__", {})
             if isinstance(own, Mapping) and own.get("version_id_col") is getattr(cls, "version", cls):

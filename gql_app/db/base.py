@@ -48,7 +48,7 @@ class Base(DeclarativeBase):
 
 
 class Timestamped:
-    """``created_at`` and ``updated_at``, kept by one session event; an update without a net change touches neither."""
+    """``created_at`` and ``updated_at``, kept by mapper events; an update without a net change touches neither."""
 
     created_at: Mapped[datetime] = mapped_column(sort_order=900)
     updated_at: Mapped[datetime] = mapped_column(sort_order=901)

@@ -51,8 +51,9 @@ class ReadOnly(TypeError):
 class Follower(Protocol):
     """Records the changes of a transaction: true while something is not recorded yet."""
 
-    flushing: bool
-
+    @property
+    def flushing(self) -> bool: ...
+    def flush_begins(self) -> None: ...
     def __bool__(self) -> bool: ...
     def opened(self, savepoint: str) -> None: ...
     def released(self, savepoint: str) -> None: ...
@@ -113,7 +114,10 @@ class Guard:
         """Whether a session that records is flushing, and this is a statement of its mappers: they use a cache of
         compiled statements of their own."""
         follower: Follower | None = context.root_connection.info.get(FOLLOWER)
-        return follower is not None and follower.flushing and self._is_ours(context.execution_options["compiled_cache"])
+        if follower is None or not follower.flushing or not self._is_ours(context.execution_options["compiled_cache"]):
+            return False
+        follower.flush_begins()
+        return True
 
     def _is_ours(self, cache: object) -> bool:
         known = self._caches.get(id(cache))

@@ -1,13 +1,16 @@
 """The two kinds of sessions that units of work get; what is recorded of a change is recorded by their events."""
 
+import contextlib
 import logging
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, event, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, object_session
 
 from gql_app.db.base import Timestamped
+from gql_app.db.failures import is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +40,14 @@ def abandon(session: Session) -> None:
     """
     try:
         session.rollback()
-    except Exception:
-        logger.exception("a transaction could not be rolled back; its connection is closed")
+    except Exception as error:
+        if not is_outage(error):  # else there is nothing left to roll back
+            logger.exception("a transaction could not be rolled back; its connection is closed")
         for connection in session.info.get(_CONNECTIONS, ()):
-            connection.invalidate()
-            connection.close()
+            with contextlib.suppress(SQLAlchemyError):
+                if not connection.closed:  # else the pool has it back, and has rolled it back
+                    connection.invalidate()
+                    connection.close()
 
 
 @event.listens_for(WriteSession, "after_begin", propagate=True)
@@ -61,13 +67,16 @@ def _refuse_changed_outside(session: Session, instance: object) -> None:
         raise TypeError("it was changed outside of this unit of work, which would be lost if that is run again")
 
 
-@event.listens_for(WriteSession, "before_flush", propagate=True)
-def _keep_timestamps(session: Session, flush_context: object, instances: object) -> None:
+# Of the objects and not of the session: also those that an author's listener adds or changes before a flush.
+@event.listens_for(Timestamped, "before_insert", propagate=True)
+def _note_creation(mapper: object, connection: object, target: Timestamped) -> None:
     now = datetime.now(UTC)
-    for obj in session.new:
-        if isinstance(obj, Timestamped):
-            obj.created_at = obj.created_at or now
-            obj.updated_at = obj.updated_at or now
-    for obj in session.dirty:
-        if isinstance(obj, Timestamped) and session.is_modified(obj):
-            obj.updated_at = now
+    target.created_at = target.created_at or now
+    target.updated_at = target.updated_at or now
+
+
+@event.listens_for(Timestamped, "before_update", propagate=True)
+def _note_change(mapper: object, connection: object, target: Timestamped) -> None:
+    session = object_session(target)
+    if session is not None and session.is_modified(target):
+        target.updated_at = datetime.now(UTC)

@@ -8,8 +8,9 @@ What a text does not show: functions and triggers of the database that write by 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 _TOKEN = re.compile(
@@ -32,14 +33,23 @@ _VERB = re.compile(
 )
 """A text without any of these writes nothing: most texts are reads, and done with here."""
 
-_AMBIGUOUS = re.compile(r"[\r\\`]|\[[^\]]*['\"]|/\*(?:(?!\*/).)*/\*|\$(?:[^\W\d]\w*)?\$", re.S)
-"""Where the dialects disagree about what is quoted: what ends a line, escapes in strings, names in brackets and
-backticks, nested comments, dollars. Such a text may write whatever it mentions."""
+_AMBIGUOUS = re.compile(r"[\r`]|\[[^\]]*['\"]|/\*(?:(?!\*/).)*/\*|\$(?:[^\W\d]\w*)?\$|\b[eE]'.*\\", re.S)
+"""Where the dialects disagree about what is quoted: what ends a line, names in brackets and backticks, nested comments,
+dollars, escapes. Such a text may write whatever it mentions, if it has one of the verbs below. (A backslash is none but
+in E'…': for PostgreSQL that is a setting, and a text that changes it is refused.)"""
+_WRITES = re.compile(
+    r"\b(?:insert|(?<!for )(?<!for no key )update|delete|merge|replace(?!\s*\()|truncate|copy|drop|alter|do|execute"
+    r"|prepare|create)\b",
+    re.I,
+)
+_QUOTING = "STANDARD_CONFORMING_STRINGS"
 _DEEPEST = 8
 """Programs within programs that are read."""
 _TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
 _SCHEMA = {"CREATE", "DROP", "ALTER"}
-_SETTING = {"SET", "RESET", "DISCARD"}
+_RESET = {"RESET", "DISCARD"}
+_LETS_WRITE = {"WRITE", "TRANSACTION_READ_ONLY", "DEFAULT_TRANSACTION_READ_ONLY"}
+"""Of SET."""
 _PRAGMAS = {"QUERY_ONLY", "WRITABLE_SCHEMA"}
 """Those of SQLite that let a reader write."""
 NO_TABLE = {"SET", "OF", "ON", "NOWAIT", "SKIP", "FROM"}
@@ -51,9 +61,9 @@ UNREADABLE = "?"
 @dataclass(frozen=True, slots=True)
 class Writes:
     """What a statement may do: the names of the tables it writes (in lower case, without their schema), whether it
-    begins or ends a transaction or savepoint, changes the schema, or a setting of the session. `twice` are those of the
-    tables that it writes in more than one place. `mentions` is the whole text, in lower case, of a statement that may
-    write whatever it names."""
+    begins or ends a transaction or savepoint, changes the schema, or a setting so that a reader may write. `twice` are
+    those of the tables that it writes in more than one place. `mentions` is the whole text, in lower case, of a
+    statement that may write whatever it names."""
 
     tables: frozenset[str] = frozenset()
     twice: frozenset[str] = frozenset()
@@ -84,7 +94,7 @@ def writes(statement: str) -> Writes:
     if not _VERB.search(statement):
         return NOTHING
     found = _read(statement)
-    if _AMBIGUOUS.search(statement):
+    if _AMBIGUOUS.search(statement) and _WRITES.search(statement):
         text = statement.lower()
         coded = {UNREADABLE} if 'u&"' in text else set()
         found = replace(found, tables=found.tables | coded, mentions=text)
@@ -112,21 +122,28 @@ def _read(statement: str, *, depth: int = 0) -> Writes:
     for each in inner:
         deeper = _read(each, depth=depth + 1).tables if depth < _DEEPEST else {UNREADABLE}
         tables, twice = tables | deeper, twice | (tables & deeper)
+    if "DO" in firsts and (len(texts) > 1 or any(text[0] != "'" for text in texts)):
+        tables.add(UNREADABLE)  # a program of several strings, or with escapes
     if depth and any(token.word == "EXECUTE" for token in tokens):
         tables.add(UNREADABLE)  # it executes a text that it makes
+    if any(token.word == _QUOTING for token in tokens):
+        tables.add(UNREADABLE)
     prepared = "PREPARE" in firsts and any(token.word == "TRANSACTION" for token in tokens)
     return Writes(
         frozenset(tables),
         frozenset(twice),
-        transaction=bool(firsts & _TRANSACTION) or prepared,
+        transaction=bool(firsts & (_TRANSACTION - {"END"} if "CREATE" in firsts else _TRANSACTION)) or prepared,
         schema=bool(firsts & _SCHEMA),
-        setting=bool(firsts & _SETTING) or ("PRAGMA" in firsts and _sets_pragma(tokens)),
+        setting=_lets_write(firsts, tokens),
     )
 
 
-def _sets_pragma(tokens: Sequence[_Token]) -> bool:
-    return any(
-        token.word in _PRAGMAS and _at(tokens, index + 1).text in ("=", "(") for index, token in enumerate(tokens)
+def _lets_write(firsts: Set[str], tokens: Sequence[_Token]) -> bool:
+    """Whether a connection that reads may write afterwards."""
+    if firsts & _RESET or ("SET" in firsts and any(token.word in _LETS_WRITE for token in tokens)):
+        return True
+    return "PRAGMA" in firsts and any(
+        _name(token).upper() in _PRAGMAS and after.text in ("=", "(") for token, after in pairwise(tokens)
     )
 
 
@@ -138,6 +155,8 @@ def _begins(tokens: Sequence[_Token], index: int) -> bool:
 def _tables(tokens: Sequence[_Token], *, program: bool) -> Iterator[str]:
     last_from = max((index for index, token in enumerate(tokens) if token.word == "FROM"), default=-1)
     for index, token in enumerate(tokens):
+        if _at(tokens, index - 1).text == ".":
+            continue  # a column's name
         match token.word:
             case "INSERT" | "REPLACE" | "MERGE":
                 rest = _after(tokens, index + 1, {"OR": 1})
@@ -151,7 +170,7 @@ def _tables(tokens: Sequence[_Token], *, program: bool) -> Iterator[str]:
                 yield from _names(tokens, index + 1, several=True)
                 yield from _cascading(tokens, index)
             case "COPY" if last_from > index and (program or _begins(tokens, index)):
-                yield from _names(tokens, index + 1)
+                yield from _names(tokens, _after(tokens, index + 1, {"BINARY": 0}))
             case "DROP" | "ALTER" if _at(tokens, index + 1).word == "TABLE":
                 yield from _names(tokens, index + 1, several=True)
                 yield from _cascading(tokens, index)

@@ -211,6 +211,12 @@ BULK = [
          "== 'ada')), F.note == 'a').values(note='x'))", "UPDATED note: a → x"),
     Form("update() with a join (UPDATE … FROM)", "session.execute(update(F).where(F.requester_id == U.id, "
          "U.username == 'ada', F.note == 'a').values(note=U.username))", "UPDATED note: a → ada"),
+    Form("update() of another class by parameters", "session.execute(update(U).where(U.id == ada.id), "
+         "{'plan': 'PREMIUM'})", "!which makes it or belongs to a subclass"),
+    Form("update() with a prefix", "session.execute(update(F).values(note='x').prefix_with('OR REPLACE'))",
+         "!with a prefix"),
+    Form("delete of what refers by post_update", "b.next = c; session.flush(); b.next; session.delete(f); "
+         "session.delete(b)", "DELETED; DELETED"),
     Form("update() with a CTE", "c = select(F.id).where(F.note == 'a').cte('c'); "
          "session.execute(update(F).where(F.id.in_(select(c.c.id))).values(note='x'))", "UPDATED note: a → x"),
     Form("update() after a change that is not flushed", "r.note = 'x'; "
@@ -256,6 +262,8 @@ PAST = [
          "session.execute(update(F).where(F.note == 'a').values(note='x').add_cte(q))", GUARD),
     Form("text(): TRUNCATE … CASCADE of another table", "session.execute(text('TRUNCATE delivery_attempts CASCADE'))",
          "!no CASCADE"),
+    Form("another Session in a mapper event", "listen('before_update', lambda m, c, t: "
+         "Session(c).execute(text('SELECT 1'))); r.note = 'x'", "!use that connection by itself"),
     Form("an update() in a CTE below a select()", "session.execute(select(update(F).where(F.id == r.id)"
          ".values(note='x').returning(F.id).cte('u')))", GUARD),
     Form("the same two levels down", "u = update(T).values(note='x').returning(T.c.id).cte('u'); "
@@ -350,6 +358,9 @@ The guard reads texts. It does not see:
 PostgreSQL: a query with `load_only()` or `defer()` and `populate_existing` can load an object's version anew without
 its values. When another transaction has changed one of them meanwhile, the next event of the object has an old value
 that is one change too old; `gql-app check` finds it.
+
+Mapper events of one object that change, refresh or load over *another* object of the same flush, which SQLAlchemy says
+not to do, can make a wrong event of that one.
 
 A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
 own on PostgreSQL.

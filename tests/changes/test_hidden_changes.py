@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, String, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy import ForeignKey, String, event, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, load_only, mapped_column, relationship
 from sqlalchemy.util import await_only
 
 from gql_app.accounts.models import User
@@ -189,6 +189,10 @@ def expired(session: Session, request: FuelRequest) -> None:
 ANEW = [refreshed, expired]
 
 
+def write_note(session: Session, request_id: int, note: str) -> None:
+    session.get_one(FuelRequest, request_id).note = note
+
+
 @pytest.mark.parametrize("load_anew", ANEW)
 async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
     postgres_url: str, load_anew: Callable[[Session, FuelRequest], None]
@@ -198,12 +202,9 @@ async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
     request = await add_request(db, await add_user(db), note="a")
     start = await head_of(db)
 
-    def write(session: Session, note: str) -> None:
-        session.get_one(FuelRequest, request.id).note = note
-
     def overtaken(session: Session) -> None:
         mine = session.get_one(FuelRequest, request.id)
-        await_only(db.write(write, "b"))
+        await_only(db.write(write_note, request.id, "b"))
         load_anew(session, mine)
         mine.note = "c"
 
@@ -213,16 +214,92 @@ async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
 
 
 @pytest.mark.parametrize("load_anew", ANEW)
-async def test_a_version_is_not_loaded_anew_below_a_change(
-    db: Database, load_anew: Callable[[Session, FuelRequest], None]
+async def test_what_was_changed_before_the_version_was_loaded_anew_replaces_what_is_in_the_row(
+    postgres_url: str, load_anew: Callable[[Session, FuelRequest], None]
 ) -> None:
+    db = Database(postgres_url)
     request = await add_request(db, await add_user(db), note="a")
+    start = await head_of(db)
 
-    def change(session: Session) -> None:
+    def overtaken(session: Session) -> None:
         with session.no_autoflush:
             mine = session.get_one(FuelRequest, request.id)
             mine.note = "c"
+            await_only(db.write(write_note, request.id, "b"))
             load_anew(session, mine)
 
-    with pytest.raises(TypeError, match="flush before it"):
-        await db.write(change)
+    await db.write(overtaken)
+    assert [(e.old_value, e.new_value) for e in await logged(db, "FuelRequest", start)] == [("a", "b"), ("b", "c")]
+    await db.close()
+
+
+async def test_what_was_loaded_without_its_version_can_be_changed(db: Database) -> None:
+    request = await add_request(db, await add_user(db), note="a")
+    start = await head_of(db)
+
+    def change(session: Session) -> None:
+        query = select(FuelRequest).options(load_only(FuelRequest.note)).where(FuelRequest.id == request.id)
+        session.scalars(query).one().note = "b"
+
+    await db.write(change)
+    assert [(e.old_value, e.new_value) for e in await logged(db, "FuelRequest", start)] == [("a", "b")]
+
+
+async def test_a_deleted_entity_was_its_owners_in_the_row(db: Database) -> None:
+    ada, linus = await add_user(db), await add_user(db, "linus")
+    request = await add_request(db, ada)
+    start = await head_of(db)
+
+    def give_away_and_delete(session: Session) -> None:
+        mine = session.get_one(FuelRequest, request.id)
+        session.expire(mine)
+        mine.requester_id = linus.id
+        session.delete(mine)
+
+    await db.write(give_away_and_delete)
+    assert [(e.kind.name, e.owner_id) for e in await logged(db, "FuelRequest", start)] == [("DELETED", ada.id)]
+
+
+async def test_an_owner_is_assigned_as_a_value(db: Database) -> None:
+    request = await add_request(db, await add_user(db))
+
+    def by_an_expression(session: Session) -> None:
+        session.get_one(FuelRequest, request.id).requester_id = select(User.id).limit(1).scalar_subquery()
+
+    with pytest.raises(TypeError, match="is the owner: assign a value"):
+        await db.write(by_an_expression)
+
+
+async def test_a_commit_flushes_until_nothing_is_left(db: Database) -> None:
+    """An author's listener adds an object after the flush of the commit."""
+    ada = await add_user(db)
+    start = await head_of(db)
+
+    def add(session: Session) -> None:
+        def one_more(session: Session, context: object) -> None:
+            if not session.info.setdefault("added", False):
+                session.info["added"] = True
+                session.add(new_request(ada, note="second"))
+
+        event.listen(session, "after_flush", one_more)
+        session.add(new_request(ada, note="first"))
+
+    await db.write(add)
+    found = [e.new_value for e in await logged(db, "FuelRequest", start) if e.attribute == "note"]
+    assert found == ["first", "second"]
+
+
+async def test_what_a_listener_adds_before_a_flush_has_its_timestamps(db: Database) -> None:
+    ada = await add_user(db)
+
+    def add(session: Session) -> None:
+        def one_more(session: Session, context: object, instances: object) -> None:
+            session.add(new_request(ada, note="second"))
+
+        event.listen(session, "before_flush", one_more)
+        session.add(new_request(ada, note="first"))
+
+    await db.write(add)
+    rows = await db.read(lambda session: session.scalars(select(FuelRequest)).all())
+    assert sorted(str(row.note) for row in rows) == ["first", "second"]
+    assert all(row.created_at == row.updated_at for row in rows)

@@ -29,6 +29,9 @@ WRITES = {
     "DROP TABLE harbours CASCADE": "harbours ?",
     "DROP SCHEMA harbours CASCADE": "?",
     "COPY boats (id) FROM STDIN": "boats",
+    "COPY BINARY boats FROM STDIN": "boats",
+    "DO 'BEGIN UPDATE bo'\n'ats SET id = 1; END'": "? bo",
+    "DO E'BEGIN UPDATE bo\\x61ts SET id = 1; END'": "? bo",
     "DROP TABLE IF EXISTS boats, quays": "boats quays",
     "ALTER TABLE boats ADD COLUMN x int": "boats",
     "DO $$ BEGIN UPDATE boats SET id = 1; END $$": "boats",
@@ -59,6 +62,9 @@ READS = (
     "SELECT CASE WHEN true THEN 1 ELSE 2 END FROM boats",
     "COPY boats TO STDOUT",
     "SELECT t.copy, t.truncate, t.id FROM t",
+    "SELECT p.id, p.delete \nFROM boats p",
+    "SELECT CASE WHEN name LIKE ? ESCAPE '\\' THEN 1 ELSE 0 END FROM boats FOR UPDATE",
+    "SELECT CASE WHEN tags && ARRAY['a'] THEN 1 END, replace(name, 'x', 'y') FROM boats FOR NO KEY UPDATE",
 )
 
 
@@ -94,6 +100,10 @@ def test_a_statement_that_only_reads_is_left_alone(statement: str) -> None:
     assert not writes(statement).transaction
 
 
+def test_a_text_that_changes_what_is_quoted_is_not_read() -> None:
+    assert UNREADABLE in writes("SET standard_conforming_strings = off").tables
+
+
 def test_a_name_that_cannot_be_read_is_not_taken_for_harmless() -> None:
     assert UNREADABLE in writes('UPDATE U&"\\0062oats" SET id = 1').tables
 
@@ -109,16 +119,35 @@ def test_what_begins_or_ends_a_transaction_is_told(statement: str) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["SET LOCAL x = 1", "set transaction read write", "RESET ALL", "PRAGMA query_only = OFF", "SELECT 1; SET x = 1"],
+    [
+        "SET default_transaction_read_only = off",
+        "set transaction read write",
+        "RESET ALL",
+        "PRAGMA query_only = OFF",
+        'PRAGMA "query_only"(0)',
+        "SELECT 1; SET transaction_read_only = off",
+    ],
 )
-def test_what_changes_a_setting_is_told(statement: str) -> None:
+def test_what_lets_a_reader_write_is_told(statement: str) -> None:
     assert writes(statement).setting
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SET LOCAL work_mem = '1MB'", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "PRAGMA table_info(boats)"],
+)
+def test_other_settings_do_not(statement: str) -> None:
+    assert writes(statement) == NOTHING
 
 
 def test_a_table_that_is_written_in_two_places_is_told() -> None:
     both = "WITH x AS (UPDATE boats SET id = 1 RETURNING id) UPDATE boats SET id = 2 FROM x"
     assert writes(both).twice == {"boats"}
     assert not writes("INSERT INTO boats SELECT 1 ON CONFLICT (id) DO UPDATE SET id = 2").twice
+
+
+def test_the_end_of_a_trigger_is_not_that_of_a_transaction() -> None:
+    assert not writes("CREATE TRIGGER t AFTER INSERT ON quays BEGIN DELETE FROM piers; END").transaction
 
 
 def test_most_texts_are_the_same_object_as_nothing() -> None:
