@@ -128,7 +128,7 @@ async def test_an_unknown_user_costs_a_whole_bcrypt() -> None:
 
 
 async def test_only_so_many_passwords_are_hashed_at_a_time() -> None:
-    passwords = Passwords(cost=4, threads=1, waiting=2)
+    passwords = Passwords(cost=9, threads=1, waiting=2)  # slow enough that none is done before all have come
     attempts = await asyncio.gather(*(passwords.matches("x", None) for _ in range(9)), return_exceptions=True)
     assert sum(isinstance(a, RateLimited) for a in attempts) == 6
     assert not await passwords.matches("x", None)
