@@ -246,7 +246,7 @@ class _Rows:
         named = None if self._kind is None else place[self._kind]
         kinds: dict[Any, _Kind] = {}
         found = {}
-        for row in self._session.execute(query, parameters):
+        for row in self._session.execute(query, parameters).all():  # one by one they take longer
             name = None if named is None else row[named]
             kind = kinds.get(name) or kinds.setdefault(name, self._kind_of(name, place))
             found[row[0]] = _Row(kind, row)
