@@ -35,8 +35,8 @@ _VERB = re.compile(
 
 _AMBIGUOUS = re.compile(r"[\r`]|\[[^\]]*['\"]|/\*(?:(?!\*/).)*/\*|\$(?:[^\W\d]\w*)?\$|\b[eE]'.*\\", re.S)
 """Where the dialects disagree about what is quoted: what ends a line, names in brackets and backticks, nested comments,
-dollars, escapes. Such a text may write whatever it mentions, if it has one of the verbs below. (A backslash is none but
-in E'…': for PostgreSQL that is a setting, and a text that changes it is refused.)"""
+dollars, escapes. Such a text may write whatever it mentions, if it has one of the verbs below. (A backslash escapes
+only in E'…'. PostgreSQL has a setting that changes this, and a text that names the setting is refused.)"""
 _WRITES = re.compile(
     r"\b(?:insert|(?<!for )(?<!for no key )update|delete|merge|replace(?!\s*\()|truncate|copy|drop|alter|do|execute"
     r"|prepare|create)\b",

@@ -18,7 +18,7 @@ _WAIT_FOR_OTHERS = (
     text("SET LOCAL statement_timeout = 0"),  # a migration takes as long as it takes
     text("SET LOCAL lock_timeout = 0"),
     select(func.pg_advisory_xact_lock(LOCK)),
-    # For tables the database's own applies: who waits for one holds up all that come after him.
+    # Locks of tables keep the database's own timeout: a migration that waits for one blocks everybody behind it.
     text("SET LOCAL lock_timeout TO DEFAULT"),
 )
 

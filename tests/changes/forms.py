@@ -359,8 +359,8 @@ PostgreSQL: a query with `load_only()` or `defer()` and `populate_existing` can 
 its values. When another transaction has changed one of them meanwhile, the next event of the object has an old value
 that is one change too old; `gql-app check` finds it.
 
-Mapper events of one object that change, refresh or load over *another* object of the same flush, which SQLAlchemy says
-not to do, can make a wrong event of that one.
+A mapper event must leave other objects of the same flush alone; SQLAlchemy says so, too. If it changes or refreshes
+another one, the log can tell that one's change wrongly.
 
 A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
 own on PostgreSQL.

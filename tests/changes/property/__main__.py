@@ -104,7 +104,7 @@ def main() -> int:
     if "postgres" in backends and not postgres.is_there():
         print(f"PostgreSQL at {postgres.URL} must run, or use --backend sqlite.", file=sys.stderr)
         return 2
-    warnings.simplefilter("ignore")  # SQLAlchemy's, about what programs do on purpose
+    warnings.simplefilter("ignore")  # SQLAlchemy warns of what the programs do on purpose
     print(f"seed        {seed}", flush=True)
     failed: list[int] = []
     for backend in backends:
