@@ -5,7 +5,6 @@ recorded in the change log in the same transaction.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,8 +16,8 @@ from gql_app.changes.capture import Entry, record
 from gql_app.changes.log import note_pruned
 from gql_app.changes.models import ChangeKind
 from gql_app.db import ANNOUNCED, Database, Reading, UtcDateTime, clock, moment, uptime
+from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
-from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import Outgoing
 
 LEASE = timedelta(seconds=30)
@@ -31,42 +30,6 @@ COUNTED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN, AttemptOutcome.PERM
 
 _deliveries: Any = Delivery.__table__
 _attempts: Any = DeliveryAttempt.__table__
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A message that this worker may work on until the lease ends.
-
-    `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
-    until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted. `claimed_at` is when
-    the lease began. All moments are the database's, as far as its clock is asked.
-    """
-
-    id: int
-    lease: UUID
-    attempt: int
-    failures: int
-    before: DeliveryState
-    recipient_id: int | None
-    message: Outgoing
-    unclear_since: datetime | None
-    claimed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a claim."""
-
-    claim: Claim
-    outcome: AttemptOutcome
-    then: Next
-    finished_at: datetime
-    provider_id: str | None = None
-    error_code: str | None = None
-    error: str | None = None
-
-    def without_what_was_said(self) -> "Result":
-        return replace(self, provider_id=None, error_code=None, error="what the provider said cannot be stored")
 
 
 def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:

@@ -16,8 +16,8 @@ from gql_app.changes.doorbell import Bell, Doorbell
 from gql_app.changes.tasks import stop_task
 from gql_app.db import Database, Reading, refuses_a_value, uptime
 from gql_app.deliveries import metrics, queue
+from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import AttemptOutcome
-from gql_app.deliveries.queue import Claim, Result
 from gql_app.deliveries.retry import CHANNEL_PAUSE, Next, after_attempt
 from gql_app.deliveries.senders import (
     SEND_TIMEOUT,

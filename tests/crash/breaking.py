@@ -24,6 +24,7 @@ from gql_app.__main__ import main
 from gql_app.changes import capture
 from gql_app.db import Database, Reading, WriteSession
 from gql_app.deliveries import queue
+from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
 from gql_app.deliveries.sms import TwilioSender
@@ -109,7 +110,7 @@ def _claiming(channel: Channel, *, before: bool) -> None:
     """``before`` anything was done; or else when the claim and its attempt are written and not yet committed."""
     claim = queue.claim
 
-    def claimed(session: Session, of: Channel, now: datetime, limit: int) -> list[queue.Claim]:
+    def claimed(session: Session, of: Channel, now: datetime, limit: int) -> list[Claim]:
         if before and of is channel:
             end()
         claims = claim(session, of, now, limit)
@@ -122,8 +123,8 @@ def _before_the_call(channel: Channel) -> None:
     """The claim is committed, the provider has not been asked for anything."""
     send: Any = ChannelWorker._send
 
-    async def sent(self: Any, claim: queue.Claim, clock: Reading) -> queue.Result:
-        result: queue.Result = end() if self._sender.channel is channel else await send(self, claim, clock)
+    async def sent(self: Any, claim: Claim, clock: Reading) -> Result:
+        result: Result = end() if self._sender.channel is channel else await send(self, claim, clock)
         return result
 
     ChannelWorker._send = sent  # type: ignore[method-assign]
@@ -144,7 +145,7 @@ def _finishing(channel: Channel, when: str) -> None:
     """Around the transaction that writes down what came of it."""
     finish = queue.finish
 
-    def finished(session: Session, results: Sequence[queue.Result]) -> int:
+    def finished(session: Session, results: Sequence[Result]) -> int:
         ours = any(("@" in r.claim.message.recipient) is (channel is Channel.EMAIL) for r in results)
         if ours and when == "before":
             end()

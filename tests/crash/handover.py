@@ -19,8 +19,8 @@ from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.deliveries import queue
+from gql_app.deliveries.claims import Result
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
-from gql_app.deliveries.queue import Result
 from gql_app.deliveries.retry import Next
 from gql_app.fuel_requests.models import FuelRequest
 from gql_app.reconcile import Finding, reconcile

@@ -6,6 +6,7 @@ import pytest
 
 from gql_app.db import now
 from gql_app.deliveries import queue
+from gql_app.deliveries.claims import Result
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
 from gql_app.deliveries.queue import LEASE, RENEWAL
 from gql_app.deliveries.retry import Next
@@ -92,7 +93,7 @@ async def test_an_ended_claim_is_not_brought_back(room: Room) -> None:
     delivery_id = await room.owe()
     moment = datetime.now(UTC)
     (claim,) = await room.db.write(queue.claim, Channel.SMS, moment, 10)
-    done = queue.Result(claim, AttemptOutcome.SENT, Next(DeliveryState.SENT, None), moment, provider_id="SM1")
+    done = Result(claim, AttemptOutcome.SENT, Next(DeliveryState.SENT, None), moment, provider_id="SM1")
     assert await room.db.write(queue.finish, [done]) == 1
     assert await room.db.write(queue.renew, [claim]) == 0
     assert (await room.delivery(delivery_id)).due_at is None

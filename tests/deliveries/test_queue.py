@@ -15,8 +15,9 @@ from gql_app.changes.sequencer import move
 from gql_app.db import ANNOUNCED, Database
 from gql_app.db import now as database_now
 from gql_app.deliveries import queue
+from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
-from gql_app.deliveries.queue import LEASE, Claim, Result
+from gql_app.deliveries.queue import LEASE
 from gql_app.deliveries.retry import Next, after_attempt
 from tests.deliveries.room import LONG_AGO, Room
 from tests.things import rows_of

@@ -14,6 +14,7 @@ from gql_app.api.ids import encode_id
 from gql_app.app import App
 from gql_app.db import uptime
 from gql_app.deliveries import queue, service
+from gql_app.deliveries.claims import Claim
 from gql_app.deliveries.mail import CONNECTIONS, SmtpSender
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
 from gql_app.deliveries.retry import MAX_ATTEMPTS
@@ -364,7 +365,7 @@ async def test_a_worker_that_was_frozen_after_its_claim_does_not_send(
     """Its lease has ended, and another one may have sent it meanwhile."""
     claim = queue.claim
 
-    def long_ago(session: Session, channel: Channel, now: datetime, limit: int) -> list[queue.Claim]:
+    def long_ago(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
         return [replace(each, claimed_at=now - queue.LEASE) for each in claim(session, channel, now, limit)]
 
     monkeypatch.setattr(queue, "claim", long_ago)

@@ -11,8 +11,8 @@ from gql_app.accounts.models import AuthSession, User
 from gql_app.changes.sequencer import move
 from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries import queue
+from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import AttemptOutcome, Channel
-from gql_app.deliveries.queue import Claim, Result
 from gql_app.deliveries.retry import after_attempt
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.projects.models import Comment, Project, ProjectStatus
