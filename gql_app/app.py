@@ -88,7 +88,13 @@ class App:
     def make_context(self, authorization: str | None, client: str) -> Awaitable[Context]:
         """The context of an operation. Where it stands in the log is settled here, before anything is awaited."""
         context = Context(
-            self.db, self.feed, self.settings, self.resources, _client=client, arrived_at=self.feed.position
+            self.db,
+            self.feed,
+            self.settings,
+            self.resources,
+            _client=client,
+            arrived_at=self.feed.position,
+            look_again=sessions.look_again,
         )
         return self._with_viewer(context, authorization)
 

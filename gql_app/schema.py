@@ -23,6 +23,7 @@ from gql_app.fuel_requests import rules as fuel_request_rules
 from gql_app.fuel_requests.graphql import FuelRequestMutations, FuelRequestQueries, FuelRequestSubscriptions
 from gql_app.projects import rules as project_rules
 from gql_app.projects.graphql import ProjectMutations, ProjectQueries, ProjectSubscriptions
+from gql_app.visibility.graphql import VisibilitySubscriptions
 
 RULES = (account_rules, fuel_request_rules, project_rules)
 """The verticals' rules; to import them is to register them."""
@@ -51,7 +52,14 @@ Query = merge_types(
 Mutation = merge_types("Mutation", (AccountMutations, FuelRequestMutations, ProjectMutations, DeliveryMutations))
 Subscription = merge_types(
     "Subscription",
-    (FuelRequestSubscriptions, AccountSubscriptions, ProjectSubscriptions, DeliverySubscriptions, AuditSubscriptions),
+    (
+        FuelRequestSubscriptions,
+        AccountSubscriptions,
+        ProjectSubscriptions,
+        DeliverySubscriptions,
+        AuditSubscriptions,
+        VisibilitySubscriptions,
+    ),
 )
 
 schema = strawberry.Schema(

@@ -1,14 +1,22 @@
-"""Who is looking, and which changes she may see."""
+"""Who is looking, and which keys she holds."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from gql_app.changes.topics import Scope, Topic
-from gql_app.changes.tracking import readable_by
+from sqlalchemy import ColumnElement
+
+from gql_app.audiences.conditions import ByRows, granted
+from gql_app.audiences.declaration import ROLE, USER, key_text
+from gql_app.audiences.registry import confidential, granted_kinds, grants, seen_whole_by
+from gql_app.changes.models import NO_KEYS
+from gql_app.changes.scope import Scope
+from gql_app.changes.topics import Topic
 from gql_app.changes.watch import Lifetime
-from gql_app.errors import Forbidden, GqlAppError, Unauthenticated
+from gql_app.db import Database
+from gql_app.errors import GqlAppError, Unauthenticated
 
 
 class Role(enum.Enum):
@@ -29,6 +37,8 @@ class Viewer:
     session_id: UUID
     expires_at: datetime
     as_of: int = 0
+    granted: frozenset[str] | None = None
+    """The keys that rows give her; None: not looked up yet (see `with_keys`)."""
 
     @property
     def is_admin(self) -> bool:
@@ -37,19 +47,41 @@ class Viewer:
     @property
     def scope(self) -> Scope:
         """The changes this viewer may see."""
-        if self.is_admin:
-            return Scope(everything=True)
-        return Scope(self.id, readable_by(self.role))
+        keys = (self.granted or NO_KEYS) | {key_text(ROLE, self.role.name)}
+        return Scope(self.id, seen_whole_by(self.role), self.is_admin, keys)
 
     @property
     def lifetime(self) -> Lifetime:
         """Until when streams that were opened as this viewer may go on."""
         until: dict[Topic, GqlAppError] = {
             Topic("Session", "revoked_at", self.session_id): Unauthenticated("This session has ended; sign in again."),
-            Topic("User", "role", self.public_id): Forbidden("Your role has changed; subscribe again."),
         }
         return Lifetime(until, self.as_of, self.expires_at, Unauthenticated("This session has expired; sign in again."))
 
-    def sees_all(self, entity_type: str) -> bool:
-        """Whether this viewer may see every entity of the kind, not only her own."""
-        return self.is_admin or entity_type in readable_by(self.role)
+    @property
+    def renewed_by(self) -> tuple[Topic, ...]:
+        """What changes which keys she holds."""
+        mine = key_text(USER, self.id)
+        found = [Topic("User", "role", self.public_id)]
+        for each in grants():
+            found += [Topic(each.entity, owner_id=self.id), Topic(each.entity, key=mine), Topic(each.entity, lost=mine)]
+        return tuple(dict.fromkeys(found))
+
+    def sees_whole(self, entity: str) -> bool:
+        """Whether this viewer may see every entity of the kind."""
+        return (self.is_admin and entity not in confidential()) or entity in seen_whole_by(self.role)
+
+    def has_role(self, key: str) -> bool:
+        return key == key_text(ROLE, self.role.name)
+
+    def holds(self, kind: str, column: Any) -> ColumnElement[bool]:
+        return ByRows(self.id).holds(kind, column)
+
+
+async def with_keys(db: Database, viewer: Viewer) -> Viewer:
+    """The viewer with the keys that rows give her at this moment."""
+    keys: set[str] = set()
+    for kind in sorted(granted_kinds()):
+        for statement in granted(viewer.id, kind):
+            keys |= {key_text(kind, row[0]) for row in await db.rows(statement, {}) if row[0] is not None}
+    return replace(viewer, granted=frozenset(keys))

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts import models
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
-from gql_app.api.context import Info
+from gql_app.api.context import Context, Info
 from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, node_finder
+from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Role
 
 strawberry.enum(Role)
 
@@ -35,14 +36,14 @@ class User(Node):
 
     @strawberry.field
     def email(self, info: Info) -> str | None:
-        return self.private_email if self._is_open_to(info.context.viewer) else None
+        return self.private_email if self._is_open_to(info.context) else None
 
     @strawberry.field
     def phone_number(self, info: Info) -> str | None:
-        return self.private_phone_number if self._is_open_to(info.context.viewer) else None
+        return self.private_phone_number if self._is_open_to(info.context) else None
 
-    def _is_open_to(self, viewer: Viewer | None) -> bool:
-        return self.revealed or (viewer is not None and (viewer.is_admin or viewer.id == self.key))
+    def _is_open_to(self, context: Context) -> bool:
+        return self.revealed or context.covers("User", self.key)
 
     @staticmethod
     def of(user: models.User, *, revealed: bool = False) -> "User":
@@ -104,10 +105,8 @@ users_by_id: Lookup[int, User] = Lookup(
 
 
 @node_finder("User")
-def _users_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, User]:
-    query = select(models.User).where(models.User.public_id.in_(ids))
-    if not viewer.is_admin:
-        query = query.where(models.User.id == viewer.id)
+def _users_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, User]:
+    query = seen(models.User, holder).where(models.User.public_id.in_(ids))
     return {user.public_id: User.of(user) for user in session.scalars(query)}
 
 

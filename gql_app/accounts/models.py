@@ -6,6 +6,7 @@ from sqlalchemy import Enum, ForeignKey, Index, LargeBinary, String, event, func
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from gql_app.accounts import passwords
+from gql_app.audiences import Audience, owner
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
 from gql_app.viewer import Role
@@ -16,7 +17,7 @@ class User(Tracked, Timestamped, Base):
 
     __tablename__ = "users"
     __entity__ = "User"
-    __owner__ = "id"
+    __audience__ = Audience(owner("id"))
     __mapper_args__ = {"polymorphic_on": "plan", "polymorphic_identity": "STANDARD"}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -47,7 +48,7 @@ class AuthSession(Tracked, Timestamped, Base):
 
     __tablename__ = "sessions"
     __entity__ = "Session"
-    __owner__ = "user_id"
+    __audience__ = Audience(owner("user_id"))
     __table_args__ = (Index(None, "user_id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

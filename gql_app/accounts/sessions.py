@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import AuthSession, User
 from gql_app.db import Database
-from gql_app.viewer import Viewer
+from gql_app.errors import Unauthenticated
+from gql_app.viewer import Viewer, with_keys
 
 TOKEN_BYTES = 32
 
@@ -52,6 +53,17 @@ async def authenticate(db: Database, token: str, as_of: int) -> Viewer | None:
         return None
     user_id, public_id, role, session_id, expires_at = tuple(rows[0])
     return Viewer(user_id, public_id, role, session_id, expires_at, as_of)
+
+
+_ROLE = select(_users.role).where(_users.id == bindparam("user_id"))
+
+
+async def look_again(db: Database, viewer: Viewer) -> Viewer:
+    """The same viewer with the role and the keys that she has at this moment."""
+    rows = await db.rows(_ROLE, {"user_id": viewer.id})
+    if not rows:
+        raise Unauthenticated("This account is not there any more.")
+    return await with_keys(db, replace(viewer, role=rows[0].role))
 
 
 def revoke(sessions: Iterable[AuthSession]) -> None:

@@ -1,6 +1,6 @@
 """What a resolver is handed."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
@@ -10,16 +10,20 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from gql_app.api.lookups import Lookup
+from gql_app.audiences.conditions import Holder
+from gql_app.audiences.kinds import kind_of
+from gql_app.audiences.registry import depend_on_rows
 from gql_app.changes.capture import act_as
 from gql_app.changes.feed import Feed
 from gql_app.changes.log import parse_cursor
-from gql_app.changes.models import ChangeEvent
+from gql_app.changes.models import NO_KEYS, ChangeEvent
+from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.topics import Topic
-from gql_app.changes.watch import Watch
+from gql_app.changes.watch import Renewal, Watch
 from gql_app.db import Database
 from gql_app.errors import Forbidden, Unauthenticated
 from gql_app.settings import Settings
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Role, Viewer, with_keys
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,19 +31,61 @@ K = TypeVar("K")
 
 
 class Stream(AsyncIterator[T], Generic[T]):
-    """A subscription's events. Close it after use."""
+    """A subscription's events. Close it after use.
 
-    def __init__(self, watch: Watch, of: Callable[[ChangeEvent], T | None]) -> None:
-        self.watch = watch
-        self.of = of
+    ``of`` makes a GraphQL event of a change (None: not this one). With ``by_scope`` it is also handed what the
+    subscriber may see.
+    """
+
+    watch: Watch
+
+    def __init__(self, of: Callable[..., T | None], viewer: Viewer, *, by_scope: bool = False) -> None:
+        self.identity = identity_of(of)
+        self.viewer = viewer
+        self._of = of
+        self._by_scope = by_scope
+
+    def event(self, event: ChangeEvent, scope: Scope) -> T | None:
+        return self._of(event, scope) if self._by_scope else self._of(event)
 
     async def __anext__(self) -> T:
-        while (event := self.of(await self.watch.__anext__())) is None:
+        while (event := self.event(await self.watch.__anext__(), self.watch.interest.scope)) is None:
             pass
         return event
 
     async def aclose(self) -> None:
         self.watch.close()
+
+
+def identity_of(of: Callable[..., Any]) -> Hashable:
+    """The same for two functions that make the same of an event: subscribers with the same share its execution.
+
+    A function that is defined within another one is told by its code and by what it has taken from around it.
+
+    Raises:
+        TypeError: that depends on who looks, or cannot be compared; so nobody would ever share it.
+    """
+    cells = getattr(of, "__closure__", None)
+    if not cells:
+        return of
+    around = tuple(cell.cell_contents for cell in cells)
+    names = of.__code__.co_freevars
+    for name, value in zip(names, around, strict=True):
+        if isinstance(value, Context | StrawberryInfo | Viewer) or not _is_comparable(value):
+            raise TypeError(
+                f"{of.__qualname__} uses {name}, so no two subscribers could share what it makes of an event: use the "
+                "event alone, and what is equal for equal arguments of the subscription"
+            )
+    return of.__code__, around
+
+
+def _is_comparable(value: object) -> bool:
+    """Whether equal ones are taken for the same."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return type(value).__eq__ is not object.__eq__ or callable(value)
 
 
 @dataclass(slots=True)
@@ -60,6 +106,9 @@ class Context:
     _client: str = ""
     last_event_id: str | None = None
     private: bool = False
+    _scope: Scope | None = None
+    look_again: Callable[[Database, Viewer], Awaitable[Viewer]] = with_keys
+    """Finds out which role and keys a viewer has now."""
     _loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property
@@ -78,9 +127,12 @@ class Context:
         self._viewer = viewer
         self.token_is_dead = viewer is None
 
-    def fresh(self) -> "Context":
-        """The same for the next event of a subscription: nothing loaded yet."""
-        return replace(self, private=False, _loaders={})
+    def fresh(self, viewer: Viewer, scope: Scope) -> "Context":
+        """The same for the next event of a subscription: nothing loaded yet.
+
+        ``scope`` is what decides about the event, the same for all who share the answer.
+        """
+        return replace(self, private=False, _viewer=viewer, _scope=scope, _loaders={})
 
     def resource(self, kind: type[T]) -> T:
         """What the app keeps one of, by its class."""
@@ -98,6 +150,45 @@ class Context:
         if viewer.role not in (*roles, Role.ADMIN):
             raise Forbidden
         return viewer
+
+    async def holder(self) -> Viewer:
+        """The viewer with all her keys. Raises Unauthenticated."""
+        viewer = self.require_viewer()
+        if viewer.granted is None:
+            viewer = self._viewer = await with_keys(self.db, viewer)
+        return viewer
+
+    def who_may_see(self, entity: str) -> Sequence[Scope | Viewer]:
+        """As whom to look for entities of a kind, one after the other: first as all who share an event's answer."""
+        if self._scope is None:
+            return [self.require_viewer()]
+        return [self._scope] if self._decides(self._scope, entity) else [self._scope, self.require_viewer()]
+
+    def _decides(self, scope: Scope, entity: str) -> bool:
+        """Whether all who share this scope see the same of the kind."""
+        if scope.sees_whole(entity):
+            return True
+        topic = (Topic(entity),)
+        return self._viewer is None or self._viewer.scope.about(topic) == scope.about(topic)
+
+    def covers(self, entity: str, owner_id: int | None, keys: frozenset[str] = NO_KEYS) -> bool:
+        """Whether an entity with this owner and these other keys may be seen (see `Scope.covers`)."""
+        if self._scope is not None:
+            if self._scope.covers(entity, owner_id, keys):
+                return True
+            if self._decides(self._scope, entity):
+                return False
+        return self.viewer is not None and self.viewer.scope.covers(entity, owner_id, keys)
+
+    async def seen(self, lookup: Lookup[K, T], found: T | None) -> T | None:
+        """What the lookup has found, if it may be seen."""
+        kind = kind_of(lookup.model)
+        if found is None or (named := kind.keys_of(vars(found))) is None:
+            return found if found is not None and self.covers(kind.entity, None) else None
+        if self._scope is None and depend_on_rows((kind.entity,)):
+            await self.holder()
+        owner_id, others = named
+        return found if self.covers(kind.entity, owner_id, frozenset(others)) else None
 
     async def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.db.read(work, *args, **kwargs)
@@ -131,6 +222,20 @@ class Context:
             loader = self._loaders[batch] = DataLoader(load_fn=load_all)
         return cast("T | None", await loader.load(key))
 
+    async def load_for(
+        self, holder: Holder, find: Callable[[Session, Any, Sequence[K]], Mapping[K, T]], key: K
+    ) -> T | None:
+        """What ``find`` finds for the key, as far as the holder may see it; many keys at once, as in `load`."""
+        loader = self._loaders.get((find, holder))
+        if loader is None:
+
+            async def load_all(keys: list[K]) -> list[T | None]:
+                found = await self.db.look_up(find, holder, keys)
+                return [found.get(each) for each in keys]
+
+            loader = self._loaders[find, holder] = DataLoader(load_fn=load_all)
+        return cast("T | None", await loader.load(key))
+
     async def find(self, lookup: Lookup[K, T], key: K) -> T | None:
         """The same for one key, at once."""
         return lookup.found(await self.db.rows(*lookup.query([key]))).get(key)
@@ -143,20 +248,30 @@ class Context:
         """The rows of one statement. ``quick``: an index has them, so that they may be read at once."""
         return await self.db.rows(statement, {}, quick=quick)
 
-    def stream(self, topics: Iterable[Topic], after: str | None, of: Callable[[ChangeEvent], T | None]) -> Stream[T]:
+    def stream(
+        self, topics: Iterable[Topic], after: str | None, of: Callable[..., T | None], *, by_scope: bool = False
+    ) -> Stream[T]:
         """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them
         (None: not this one).
 
         Raises:
             Unauthenticated: nobody is signed in.
             Invalid: ``after`` is not a cursor.
+            TypeError: ``of`` depends on who looks (see `identity_of`).
         """
-        viewer = self.require_viewer()
+        viewer, wanted = self.require_viewer(), tuple(topics)
         resume = after if after is not None else self.last_event_id
         position = self.arrived_at if resume is None else parse_cursor(resume)
-        scope = viewer.scope
-        wanted = [narrow for topic in topics for narrow in scope.narrow(topic)]
-        return Stream(self.feed.watch(wanted, scope.about(wanted), after=position, lifetime=viewer.lifetime), of)
+        stream = Stream(of, viewer, by_scope=by_scope)
+
+        async def again() -> Interest:
+            stream.viewer = await self.look_again(self.db, stream.viewer)
+            return Interest.of(wanted, stream.viewer.scope)
+
+        by_rows = depend_on_rows(topic.entity_type for topic in wanted)
+        renewal = Renewal(viewer.renewed_by, again, at_first=by_rows)
+        stream.watch = self.feed.watch(wanted, viewer.scope, after=position, lifetime=viewer.lifetime, renewal=renewal)
+        return stream
 
 
 Info = StrawberryInfo[Context, None]

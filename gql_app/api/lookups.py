@@ -40,6 +40,8 @@ class Lookup(Generic[K, T_co]):
     of: Callable[[dict[str, Any]], T_co]
     rows: Select[Any]
     always: frozenset[str] = frozenset()
+    model: Any = None
+    """The tracked model, where `Context.seen` is to decide by what was read; `always` has what decides."""
     _one: Select[Any] = field(init=False, repr=False)
     _several: Select[Any] = field(init=False, repr=False)
     _fields: Mapping[str, Any] = field(init=False, repr=False)
@@ -60,7 +62,7 @@ class Lookup(Generic[K, T_co]):
             fixed = [column for column in self.rows.selected_columns if column.key in self.always]
             shown = [self._fields[name] for name in wanted]
             rows = self.rows.with_only_columns(*fixed, *shown, maintain_column_froms=True)
-            found = self._narrowed[wanted] = Lookup(self.column, self.of, rows, self.always)
+            found = self._narrowed[wanted] = Lookup(self.column, self.of, rows, self.always, self.model)
         return found
 
     def query(self, keys: Collection[K]) -> tuple[Select[Any], dict[str, Any]]:

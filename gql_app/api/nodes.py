@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from gql_app.api.context import Context
 from gql_app.api.ids import decode_id, encode_id
-from gql_app.viewer import Viewer
+from gql_app.audiences.conditions import Holder
 
-Finder = Callable[[Session, Viewer, Sequence[UUID]], Mapping[UUID, Any]]
-"""Finds the entities with these public ids that the viewer may see, as GraphQL objects."""
+Finder = Callable[[Session, Holder, Sequence[UUID]], Mapping[UUID, Any]]
+"""Finds the entities with these public ids that the holder of keys may see, as GraphQL objects."""
 
 _finders: dict[str, Finder] = {}
 
@@ -35,6 +35,18 @@ def node_finder(kind: str) -> Callable[[Finder], Finder]:
         return finder
 
     return register
+
+
+async def as_it_is_now(context: Context, kind: str, public_id: UUID) -> Any:
+    """The entity that an event is about, if those who hear of it may see it now; else None.
+
+    It is read once for all who share the answer, and again for a single one who may see more than they all do.
+    """
+    finder = _finders[kind]
+    for holder in context.who_may_see(kind):
+        if (found := await context.load_for(holder, finder, public_id)) is not None:
+            return found
+    return None
 
 
 async def find_nodes(context: Context, ids: Sequence[str]) -> list[Node | None]:

@@ -14,9 +14,10 @@ from gql_app.accounts.graphql import User, users_by_id
 from gql_app.api.connections import Connection, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id, encode_id
-from gql_app.changes import log
+from gql_app.changes import log, pages
 from gql_app.changes.models import ChangeEvent, ChangeKind
-from gql_app.changes.topics import Topic, any_of
+from gql_app.changes.scope import Interest
+from gql_app.changes.topics import Topic
 from gql_app.errors import Invalid
 from gql_app.viewer import Viewer
 
@@ -97,11 +98,9 @@ class _Window:
 
 
 def _read(session: DbSession, viewer: Viewer, topic: Topic, args: PageArgs) -> _Window:
-    scope = viewer.scope
-    where = any_of(scope.narrow(topic)) & scope.where()
-    events = log.window(
+    events = pages.window(
         session,
-        where,
+        Interest.of([topic], viewer.scope),
         after=None if args.after is None else log.parse_cursor(args.after),
         before=None if args.before is None else log.parse_cursor(args.before),
         limit=args.size + 1,
@@ -127,7 +126,7 @@ class AuditQueries:
         before: str | None = None,
         filter: ChangeFilter | None = None,
     ) -> Connection[Change]:
-        viewer = info.context.require_viewer()
+        viewer = await info.context.holder()
         args = PageArgs(first, after, last, before)
         topic = (filter or ChangeFilter()).topic()
         window = await info.context.read(_read, viewer, topic, args)

@@ -8,11 +8,14 @@ net        the net changes of a transaction, savepoints considered
 capture    net changes → rows of the log, in the same transaction; the commit rings the doorbell
 flushes    what the unit of work changes
 bulk       what ORM bulk statements change
+audience   who could see an entity before a change, and who can after it
 subjects   the objects of changed entities, for the rules
 models     the log's tables
 baseline   since when something is tracked
 log        reading it: pages, cursors, pruning
-topics     what a subscriber wants to hear of, and may hear of
+topics     what a subscriber wants to hear of
+scope      what she may hear of, by the keys that she holds
+pages      pages of the log for both
 doorbell   wakes every process after a commit (fast, never needed for correctness)
 broadcast  the doorbell's line to other processes, over Redis or PostgreSQL; it reconnects
 sequencer  gives positions in the order of commits, on PostgreSQL

@@ -20,6 +20,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
+from gql_app.audiences.registry import followed
 from gql_app.changes.capture import pending
 from gql_app.changes.codec import Frozen
 from gql_app.changes.net import Entity, Pair
@@ -58,7 +59,7 @@ class _Kind:
     """Where in a row the log finds what it needs, for one class of an inheritance."""
 
     model: type[Tracked]
-    owner: int | None
+    held: Sequence[tuple[str, int]]
     key: Sequence[int]
     values: Sequence[tuple[str, Callable[[Any], Frozen], int]]
 
@@ -78,8 +79,8 @@ class _Row:
         return self.kind.model
 
     @property
-    def owner_id(self) -> int | None:
-        return None if self.kind.owner is None else self.row[self.kind.owner]
+    def held(self) -> dict[str, Any]:
+        return {name: self.row[place] for name, place in self.kind.held}
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -119,9 +120,9 @@ def _update(state: ORMExecuteState, model: type[Tracked], statement: Update) -> 
             new = after.get(public_id)
             if new is None:
                 raise RuntimeError(f"update({model.__name__}) must not change public_id")
-            changed = new.changed_since(old)
-            if changed or new.owner_id != old.owner_id:  # an event goes to the owner at the commit
-                noted.add(Entity(new.model, public_id, new.owner_id, values=changed))
+            changed, held, held_before = new.changed_since(old), new.held, old.held
+            if changed or held != held_before:
+                noted.add(Entity(new.model, public_id, held, held_before, values=changed))
         rows.refresh(before)
     return result
 
@@ -137,7 +138,7 @@ def _delete(state: ORMExecuteState, model: type[Tracked], statement: Delete) -> 
         noted = pending(session)
         for public_id, old in before.items():
             if public_id not in left:
-                noted.add(Entity(old.model, public_id, old.owner_id, deleted=True))
+                noted.add(Entity(old.model, public_id, old.held, old.held, deleted=True))
     return result
 
 
@@ -167,9 +168,7 @@ class _Rows:
         }
         columns: set[Any] = {column for found in self._tracked.values() for column in found.values()}
         columns.update(self._mapper.primary_key)
-        for each in self._mapper.self_and_descendants:
-            if each.class_.__owner__ and (owner := each.columns[each.class_.__owner__]).table is table:
-                columns.add(owner)
+        columns.update(self._mapper.columns[name] for name in followed(model))
         kind: Any = self._mapper.polymorphic_on
         self._joins_nothing = False
         self._kind = kind if kind is not None and kind.table is table else None
@@ -255,10 +254,9 @@ class _Rows:
     def _kind_of(self, name: Any, place: Mapping[Any, int]) -> _Kind:
         model = self._mapper.class_ if self._kind is None else self._mapper.polymorphic_map[name].class_
         codecs = codecs_of(model, self._dialect)
-        owner = mapper_of(model).columns[model.__owner__] if model.__owner__ else None
         return _Kind(
             model,
-            None if owner is None else place.get(owner),
+            [(name, place[self._mapper.columns[name]]) for name in followed(model)],
             [place[each] for each in self._mapper.primary_key],
             [(name, codecs[name].frozen, place[each]) for name, each in self._tracked[model].items()],
         )

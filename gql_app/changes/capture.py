@@ -8,16 +8,27 @@ nothing else.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, Select, event, func, insert, select
 from sqlalchemy.orm import Session, SessionTransaction
 
-from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
-from gql_app.changes.net import NetChange, Pending
+from gql_app.changes.audience import Keys, Sides
+from gql_app.changes.models import (
+    AUDIENCE,
+    NO_KEYS,
+    ChangeAudience,
+    ChangeKind,
+    ChangeOutbox,
+    ChangeRecord,
+    lost_keys,
+    write_keys,
+)
+from gql_app.changes.net import Entity, NetChange, Pending
 from gql_app.changes.tracking import attributes_of, entity_type
 from gql_app.db import ANNOUNCED, FOLLOWER, ON_COMMIT, WriteSession
 
@@ -34,6 +45,9 @@ class Entry:
     new_value: str | None = None
     owner_id: int | None = None
     decisions: str | None = None
+    audience: frozenset[str] = NO_KEYS
+    before: frozenset[str] | None = None
+    """Where it tells that the entity came or left: the keys that could see it before."""
 
 
 Recorder = Callable[[Session, UUID, Sequence[NetChange]], Iterable[Entry]]
@@ -44,6 +58,8 @@ _INTO_LOG, _INTO_OUTBOX = (
     insert(model.__table__).execution_options(**ANNOUNCED)  # type: ignore[arg-type]
     for model in (ChangeRecord, ChangeOutbox)
 )
+_INTO_INDEX = insert(ChangeAudience.__table__)  # type: ignore[arg-type]
+_LAST_POSITION: Select[Any] = select(func.max(ChangeRecord.__table__.c.position))
 _MOST_FLUSHES = 100
 _recorders: list[Recorder] = []
 _PENDING = "gql_app_pending"
@@ -76,12 +92,36 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
             "new_value": entry.new_value,
             "owner_id": entry.owner_id,
             "decisions": entry.decisions,
+            "audience": write_keys(entry.audience) if entry.audience else None,
+            "audience_before": None if entry.before is None else write_keys(entry.before),
             **shared,
         }
         for entry in entries
     ]
-    session.connection().execute(_INTO_OUTBOX if session.get_bind().dialect.name == "postgresql" else _INTO_LOG, rows)
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(_INTO_OUTBOX, rows)  # the sequencer does the rest
+    else:
+        session.connection().execute(_INTO_LOG, rows)
+        _index_by_key(session.connection(), entries)
     session.info[_RECORDED] = True
+
+
+def _index_by_key(connection: Connection, entries: Sequence[Entry]) -> None:
+    """On SQLite, where there is one writer: these entries are the last ones, in their order."""
+    if not any(entry.audience or entry.before for entry in entries):
+        return
+    first = connection.execute(_LAST_POSITION).scalar_one() - len(entries) + 1
+    rows = [
+        {"key": key, "position": position, "lost": lost}
+        for position, entry in enumerate(entries, first)
+        for lost, keys in (
+            (False, entry.audience),
+            (True, lost_keys(entry.owner_id, entry.audience, entry.before or NO_KEYS)),
+        )
+        for key in sorted(keys)
+    ]
+    if rows:
+        connection.execute(_INTO_INDEX, rows)
 
 
 def pending(session: Session) -> Pending:
@@ -91,7 +131,29 @@ def pending(session: Session) -> Pending:
     return found
 
 
-def entry_of(change: NetChange) -> Entry:
+def entries_of(entity: Entity, changes: Sequence[NetChange], sides: Sides) -> Iterator[Entry]:
+    """The log entries of an entity's net changes, and one if others may see it now."""
+    if entity.created and entity.deleted:
+        return
+    before, keys = sides.both(entity)
+    came_or_left = before.all if entity.created or entity.deleted else None
+    for change in changes:
+        yield _entry(change, keys, came_or_left)
+        came_or_left = None
+    if not (entity.created or entity.deleted) and keys != before and keys.all != before.all:
+        name = entity_type(entity.model)
+        yield Entry(
+            ChangeKind.UPDATED,
+            name,
+            entity.public_id,
+            AUDIENCE,
+            owner_id=keys.owner_id,
+            audience=keys.others,
+            before=before.all,
+        )
+
+
+def _entry(change: NetChange, keys: Keys, before: frozenset[str] | None) -> Entry:
     """The log entry of a net change; of a secret attribute only that it changed."""
     entity, name = change.entity, change.attribute
     secret = name is not None and attributes_of(entity.model)[name].secret
@@ -102,8 +164,10 @@ def entry_of(change: NetChange) -> Entry:
         name,
         None if secret or change.old is None else change.old.text,
         None if secret or change.new is None else change.new.text,
-        entity.owner_id,
+        keys.owner_id,
         json.dumps(change.decisions, sort_keys=True, separators=(",", ":")) if change.decisions else None,
+        keys.others,
+        before,
     )
 
 
@@ -121,10 +185,15 @@ def _write_down(session: Session) -> None:
     if not noted:
         return
     noted.spoil("what the transaction changed")  # until all of it is written: who catches an error commits nothing
-    changes = noted.take()
+    entities = noted.take()
+    changes = [[*entity.net()] for entity in entities]
     change_set = uuid4()
-    others = [entry for recorder in _recorders for entry in recorder(session, change_set, changes)]
-    record(session, [*map(entry_of, changes), *others], change_set)
+    flat = [change for each in changes for change in each]
+    owed = [entry for recorder in _recorders for entry in recorder(session, change_set, flat)]
+    sides = Sides(session, entities)
+    entries = [entry for each, its in zip(entities, changes, strict=True) for entry in entries_of(each, its, sides)]
+    entries += [entry for each in sides.others for entry in entries_of(each, (), sides)]
+    record(session, [*entries, *owed], change_set)
     if session.new or session.dirty or session.deleted or noted:  # the last: flushed by a read of its own
         raise RuntimeError("a recorder or rule changed mapped objects: use Core statements, or do it in the service")
     noted.make_good()

@@ -9,9 +9,10 @@ from gql_app.changes import log
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.history import History
 from gql_app.changes.routing import Listener, Router
+from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.tasks import stop_task
-from gql_app.changes.topics import Scope, Topic
-from gql_app.changes.watch import Lifetime, Watch
+from gql_app.changes.topics import Topic
+from gql_app.changes.watch import Lifetime, Renewal, Watch
 from gql_app.db import Database
 from gql_app.errors import CursorExpired
 
@@ -45,20 +46,31 @@ class Feed:
         finally:
             await stop_task(task)
 
-    def watch(self, topics: Iterable[Topic], scope: Scope, *, after: int, lifetime: Lifetime | None = None) -> Watch:
+    def watch(
+        self,
+        topics: Iterable[Topic],
+        scope: Scope,
+        *,
+        after: int,
+        lifetime: Lifetime | None = None,
+        renewal: Renewal | None = None,
+    ) -> Watch:
         """Watch for what comes after this position (`Feed.position`: from now on)."""
-        return Watch(self, topics, scope, lifetime or Lifetime(as_of=self.position), after)
+        interest = Interest.of(topics, scope)
+        return Watch(self, interest, lifetime or Lifetime(as_of=self.position), after, renewal)
 
     def opened(self, watch: Watch) -> None:
         self._watches.add(watch)
         self._router.mortals.add(watch.until, watch)
-        self.listen(watch.topics, watch)
+        self._router.renewed.add(watch.renewed_by, watch)
+        self.listen(watch.interest.topics, watch)
 
     def closed(self, watch: Watch) -> None:
         """May be called again."""
         self._watches.discard(watch)
         self._router.mortals.discard(watch.until, watch)
-        self.leave(watch.topics, watch)
+        self._router.renewed.discard(watch.renewed_by, watch)
+        self.leave(watch.interest.topics, watch)
 
     def listen(self, topics: Iterable[Topic], listener: Listener) -> None:
         """Offer it the events that match, from now on."""

@@ -4,7 +4,7 @@ Mapper events tell of each object that a flush writes, also of orphans and casca
 the statement it is settled what the log will need; after it the values that were sent are frozen.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction, objec
 from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.base import NO_VALUE
 
+from gql_app.audiences.registry import followed
 from gql_app.changes.capture import pending
 from gql_app.changes.codec import NULL
 from gql_app.changes.net import Entity, Pair
@@ -194,7 +195,7 @@ def _note_replaced(session: Session, connection: Connection, state: InstanceStat
                 continue  # equal for the ORM, which has not written it
             frozen = NULL if old is NO_VALUE else codecs[name].freeze(old)
             values[name] = (frozen, codecs[name].freeze(loaded.get(name)))
-    if values or type(target).__owner__ in before:  # an event goes to the owner at the commit
+    if values or not before.keys().isdisjoint(followed(type(target))):  # others may see it at the commit
         pending(session).add(_entity(target, values=values))
 
 
@@ -204,23 +205,30 @@ def _before_delete(mapper: Mapper[Any], connection: Connection, target: Tracked)
 
 
 def _entity(target: Tracked, *, created: bool = False, deleted: bool = False, values: Any = None) -> Entity:
-    owner = type(target).__owner__
-    public_id, owner_id = target.public_id, getattr(target, owner) if owner else None
+    before = instance_state(target).committed_state
+    public_id = target.public_id
+    held = {name: getattr(target, name) for name in followed(type(target))}
+    held_before = {name: _replaced(before, name, value) for name, value in held.items()}
     if deleted:  # what the row held, whatever was assigned since
-        before = instance_state(target).committed_state
         public_id = before.get("public_id", public_id)
-        if owner and before.get(owner, NO_VALUE) is not NO_VALUE:
-            owner_id = before[owner]
-    return Entity(type(target), public_id, owner_id, target, created, deleted, values or {})
+        held = held_before
+    return Entity(
+        type(target), public_id, held, None if created else held_before, target, created, deleted, values or {}
+    )
+
+
+def _replaced(before: Mapping[str, Any], name: str, value: Any) -> Any:
+    old = before.get(name, value)
+    return value if old is NO_VALUE else old
 
 
 def _refuse_expressions(target: Tracked, state: InstanceState[Any]) -> None:
     """What an SQL expression will have replaced is not known here, and after the statement it is too late."""
-    loaded, owner = state.dict, type(target).__owner__
-    for name in (*attributes_of(type(target)), *((owner,) if owner else ())):
+    loaded, tracked = state.dict, attributes_of(type(target))
+    for name in (*tracked, *followed(type(target))):
         value = loaded.get(name)
         if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
-            what = "is the owner" if name == owner else "is tracked"
+            what = "is tracked" if name in tracked else "decides who may see it"
             raise TypeError(f"{type(target).__name__}.{name} {what}: assign a value, not an SQL expression")
 
 

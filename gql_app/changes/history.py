@@ -4,9 +4,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from gql_app.changes import log
+from gql_app.changes import pages
 from gql_app.changes.models import ChangeEvent
-from gql_app.changes.topics import Scope, Topic, any_of
+from gql_app.changes.scope import Interest
 from gql_app.db import Database
 
 AT_ONCE = 2
@@ -21,20 +21,18 @@ class History:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._pages: OrderedDict[tuple[tuple[Topic, ...], Scope, int], Sequence[ChangeEvent]] = OrderedDict()
+        self._pages: OrderedDict[tuple[Interest, int], Sequence[ChangeEvent]] = OrderedDict()
 
-    async def page(
-        self, topics: tuple[Topic, ...], scope: Scope, after: int, upto: int, size: int
-    ) -> Sequence[ChangeEvent]:
+    async def page(self, interest: Interest, after: int, upto: int, size: int) -> Sequence[ChangeEvent]:
         """The first ``size`` events with ``after < position <= upto``. Raises CursorExpired."""
-        key = (topics, scope, after)
+        key = (interest, after)
         async with self._turns:
             found = self._pages.get(key)
             if found is not None and found[-1].position <= upto:
                 self._pages.move_to_end(key)
                 await asyncio.sleep(0)  # everybody else has a turn, too
                 return found
-            found = await self._db.read(log.page, after, upto, any_of(topics) & scope.where(), size)
+            found = await self._db.read(pages.page, interest, after, upto, size)
             if len(found) == size:
                 self._pages[key] = found
                 if len(self._pages) > KEPT:

@@ -3,10 +3,17 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeLogState, ChangeRecord
+from gql_app.changes.models import (
+    SELECT_EVENTS,
+    ChangeAudience,
+    ChangeEvent,
+    ChangeLogState,
+    ChangeRecord,
+    read_keys,
+)
 from gql_app.db import Database, moment
 from gql_app.errors import CursorExpired, Invalid
 
@@ -111,6 +118,7 @@ def prune(session: Session, before: datetime, limit: int = 10_000) -> int:
     if place == 0:
         return 0
     last = found[place - 1].position
+    _forget_keys(session, last)
     forgotten: int = session.execute(delete(ChangeRecord).where(ChangeRecord.position <= last)).rowcount  # type: ignore[attr-defined]
     # Another one may have pruned further since we looked: the floor never goes back.
     floor = ChangeLogState.pruned_through
@@ -120,28 +128,20 @@ def prune(session: Session, before: datetime, limit: int = 10_000) -> int:
     return forgotten
 
 
+def _forget_keys(session: Session, last: int) -> None:
+    """By which keys the events up to this position were found."""
+    named = or_(ChangeRecord.audience.is_not(None), ChangeRecord.audience_before.is_not(None))
+    texts = select(ChangeRecord.audience, ChangeRecord.audience_before).where(named, ChangeRecord.position <= last)
+    keys = {key for row in session.execute(texts.distinct()) for text in row if text for key in read_keys(text)}
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), PAGE):
+        some = ordered[start : start + PAGE]
+        session.execute(delete(ChangeAudience).where(ChangeAudience.key.in_(some), ChangeAudience.position <= last))
+
+
 def note_pruned(session: Session, before: datetime) -> None:
     """Note that messages which had ended before this moment may be gone. The moment never goes back."""
     noted = ChangeLogState.deliveries_pruned_before
     raised = case((noted > before, noted), else_=before)
     if not session.execute(update(ChangeLogState).values(deliveries_pruned_before=raised)).rowcount:  # type: ignore[attr-defined]
         session.add(ChangeLogState(id=1, pruned_through=0, deliveries_pruned_before=before))
-
-
-def window(
-    session: Session,
-    where: ColumnElement[bool],
-    *,
-    after: int | None,
-    before: int | None,
-    limit: int,
-    backward: bool,
-) -> Sequence[ChangeEvent]:
-    """The first events between two positions (both excluded), or with ``backward`` the last ones, latest first."""
-    position = ChangeRecord.position
-    query = SELECT_EVENTS.where(where).order_by(position.desc() if backward else position).limit(limit)
-    if after is not None:
-        query = query.where(position > after)
-    if before is not None:
-        query = query.where(position < before)
-    return [ChangeEvent.of(row) for row in session.execute(query)]

@@ -12,8 +12,12 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper
 
+from gql_app.audiences import kinds, registry
+from gql_app.audiences.declaration import Held, Parent
+from gql_app.audiences.kinds import Untrackable
 from gql_app.changes.codec import Codec
-from gql_app.changes.tracking import Attribute, Tracked, attributes_of, forget, readable_by, table_of
+from gql_app.changes.models import AUDIENCE
+from gql_app.changes.tracking import Attribute, Tracked, attributes_of, forget, mapper_of, table_of
 from gql_app.db import guard
 from gql_app.db.statements import NO_TABLE
 
@@ -21,10 +25,6 @@ LONGEST_NAME = 64
 """Characters of an entity type and of an attribute, as wide as the log's columns."""
 
 _entities: "weakref.WeakValueDictionary[str, type[Tracked]]" = weakref.WeakValueDictionary()
-
-
-class Untrackable(TypeError):
-    """A model is mapped in a way that the change log could not follow."""
 
 
 def _refuse(what: str, instead: str) -> NoReturn:
@@ -55,21 +55,39 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
             "leave __mapper_args__['confirm_deleted_rows'] as it is",
         )
     _check_columns(mapper, model)
-    if model.__owner__ is not None:
-        owner = mapper.columns.get(model.__owner__)
-        if not isinstance(owner, Column):
-            _refuse(f"{model.__name__}.__owner__ names {model.__owner__!r}", "name a column attribute of the model")
-        if owner.table is not mapper.base_mapper.local_table:
-            _refuse(f"{model.__name__}.__owner__ is not in the table of its base", "let the base name the owner of all")
-        if not owner.primary_key:
-            _check_column(model, Attribute(model.__owner__, owner, secret=False))
+    _check_audience(model)
     public_id: Any = mapper.columns["public_id"]
     is_ours = isinstance(public_id.type, Uuid) and public_id.type.as_uuid and public_id.onupdate is None
     if not is_ours or not (public_id.unique or _is_unique(public_id)):
         _refuse(f"{model.__name__}.public_id is overridden", "leave it as Tracked declares it")
     _check_table(model)
     guard.protect(mapper)
-    readable_by.cache_clear()
+    registry.add(model)
+
+
+def _check_audience(model: type[Tracked]) -> None:
+    """What its own columns say; what other models say is looked at when all are mapped."""
+    for own in ("__audience__", "__grants__"):
+        if own in vars(model) and kinds.root_of(model) is not model:
+            _refuse(f"{model.__name__} has an {own} of its own", "let the base say it for all entities of the kind")
+    for part in model.__audience__.parts:
+        if isinstance(part, Held):
+            _check_followed(model, part.column)
+    if model.__audience__.unless is not None:
+        _check_followed(model, model.__audience__.unless)
+    for grant in model.__grants__:
+        where = f"{model.__name__}.__grants__"
+        if grant.column not in attributes_of(model):
+            _refuse(f"{where} names {grant.column!r}, which is not tracked", "declare it with tracked(…)")
+        if not any(isinstance(part, Held) and part.column == grant.to for part in model.__audience__.parts):
+            _refuse(f"{where} gives keys to {grant.to!r}", "name it in __audience__, too, with owner(…) or person(…)")
+
+
+def _check_followed(model: type[Tracked], name: str) -> None:
+    held = {part.column for part in model.__audience__.parts if isinstance(part, Held)}
+    column = kinds.column_of(model, name, of_a_key=name in held)
+    if not column.primary_key:
+        _check_column(model, Attribute(name, column, secret=False))
 
 
 def _check_entity(mapper: Mapper[Any], model: type[Tracked]) -> None:
@@ -101,6 +119,8 @@ def _check_columns(mapper: Mapper[Any], model: type[Tracked]) -> None:
 
 def _check_column(model: type[Tracked], attribute: Attribute) -> None:
     column, where = attribute.column, f"{model.__name__}.{attribute.name}"
+    if attribute.name == AUDIENCE:
+        _refuse(f"{where} has the name by which the log tells of audiences", "give the attribute another name")
     if len(attribute.name) > LONGEST_NAME:
         _refuse(f"the name of {where} is too long for the log", f"use at most {LONGEST_NAME} characters")
     if column.onupdate is not None:
@@ -147,18 +167,32 @@ def _check_foreign_keys(mapper: Mapper[Any], model: type[Tracked], column: Colum
             each for each in (key.ondelete, key.onupdate) if each and each.upper().startswith(("SET", "CASCADE"))
         ]
         followed = mapper._columntoproperty[column].key if column in mapper._columntoproperty else None
-        if changes and followed is not None and (followed in attributes_of(model) or followed == model.__owner__):
+        if changes and followed is not None and (followed in attributes_of(model) or followed in _decides(model)):
             _refuse(
                 f"{where} is changed by the database (ON DELETE or ON UPDATE {changes[0]}) and followed by the log",
                 "leave it out, and change it in the unit of work",
             )
 
 
+def _decides(model: type[Tracked]) -> set[str]:
+    """The columns of its own that its audience names."""
+    parts = (part.column for part in model.__audience__.parts if isinstance(part, Held | Parent))
+    return {*parts, *((model.__audience__.unless,) if model.__audience__.unless else ())}
+
+
 def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
     """When all classes are mapped: what the others decide, and columns that were added since."""
+    try:
+        _check_configured(mapper, model)
+    except BaseException:
+        registry.discard(model)
+        raise
+
+
+def _check_configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
     _check_columns(mapper, model)
-    if model.__owner__ is not None:  # whose it was must be known also where the attribute had expired
-        getattr(model, model.__owner__).impl.active_history = True
+    for name in kinds.kind_of(model).columns:
+        _check_followed(kinds.root_of(model), name)
     for attribute in attributes_of(model).values():
         where = f"{model.__name__}.{attribute.name}"
         try:
@@ -180,6 +214,17 @@ def _configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
             )
 
 
+def _follow_audiences() -> None:
+    """Who could see it must be known also where an attribute had expired."""
+    registry.forget()
+    for kind in registry.kinds().values():
+        for model in (each.class_ for each in mapper_of(kind.model).self_and_descendants):
+            for name in registry.followed(model):
+                _check_followed(kind.model, name)
+                if (impl := getattr(model, name).impl) is not None:  # else it is configured later
+                    impl.active_history = True
+
+
 def _instrumented(model: type[Tracked], name: str, attribute: object) -> None:
     forget(model)
 
@@ -187,3 +232,4 @@ def _instrumented(model: type[Tracked], name: str, attribute: object) -> None:
 event.listen(Tracked, "attribute_instrument", _instrumented, propagate=True)
 event.listen(Tracked, "after_mapper_constructed", _constructed, propagate=True)
 event.listen(Tracked, "mapper_configured", _configured, propagate=True)
+event.listen(Mapper, "after_configured", _follow_audiences)

@@ -5,7 +5,7 @@ transient, expunged) changes nothing of what is logged.
 """
 
 import weakref
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -24,12 +24,15 @@ Pair = tuple[Frozen, Frozen]
 class Entity:
     """One entity's part in a transaction.
 
-    `subject` is the object by which it was changed, None where a statement changed many rows.
+    `held` are the values that decide who may see it (`audiences.registry.followed`), now or right before its end;
+    `held_before` are those before the transaction, None where it was not there. `subject` is the object by which it
+    was changed, None where a statement changed many rows.
     """
 
     model: type[Tracked]
     public_id: UUID
-    owner_id: int | None
+    held: Mapping[str, Any]
+    held_before: Mapping[str, Any] | None
     subject: Tracked | None = None
     created: bool = False
     deleted: bool = False
@@ -37,7 +40,7 @@ class Entity:
 
     def absorb(self, later: "Entity") -> None:
         self.model = later.model
-        self.owner_id = later.owner_id
+        self.held = later.held
         self.subject = later.subject or self.subject
         self.deleted = later.deleted
         for name, (old, new) in later.values.items():
@@ -181,12 +184,12 @@ class Pending:
         closed, self._frames = self._frames[place:], self._frames[:place]
         return closed
 
-    def take(self) -> list[NetChange]:
-        """All net changes, in the order in which their entities were first touched; afterwards there are none."""
+    def take(self) -> list[Entity]:
+        """All that was touched, in the order in which it first was; afterwards there is nothing."""
         if len(self._frames) > 1:  # left open: the commit releases them
             self._merge(self._from(1))
         entities, self._frames[0].entities = self._frames[0].entities, {}
-        return [change for each in entities.values() for entity in each for change in entity.net()]
+        return [entity for each in entities.values() for entity in each]
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from gql_app.changes.models import ChangeEvent
-from gql_app.changes.topics import Topic
+from gql_app.changes.topics import Topic, matching
 from gql_app.errors import GqlAppError
 
 L = TypeVar("L")
@@ -24,6 +24,12 @@ class Mortal(Protocol):
     def until(self) -> Mapping[Topic, GqlAppError]: ...
 
     def end(self, error: GqlAppError) -> None: ...
+
+
+class Renewed(Protocol):
+    """May see more or less than before, when an event matches one of its topics."""
+
+    def renew(self) -> None: ...
 
 
 class _Index(Generic[L]):
@@ -51,25 +57,28 @@ class _Index(Generic[L]):
                     self._shapes[topic.shape] -= 1
 
     def matching(self, event: ChangeEvent) -> Iterator[tuple[Topic, L]]:
-        fields = (event.entity_type, event.attribute, event.entity_id, event.owner_id)
         for shape, count in tuple(self._shapes.items()):
-            # A field that the event lacks matches only those who do not ask for it, and they have another shape.
-            if count and not any(wanted and value is None for value, wanted in zip(fields, shape, strict=True)):
-                given = [value if wanted else None for value, wanted in zip(fields, shape, strict=True)]
-                topic = Topic(*given)  # type: ignore[arg-type]
-                for entry in tuple(self._entries.get(topic, ())):
-                    yield topic, entry
+            if count:
+                for topic in matching(event, shape):
+                    for entry in tuple(self._entries.get(topic, ())):
+                        yield topic, entry
 
 
 class Router:
-    """Hands each event to its listeners, and ends those whose time is over with it."""
+    """Hands each event to its listeners.
+
+    Must hold: those whose time is over with it, or who may see more or less from then on, hear of that first.
+    """
 
     def __init__(self) -> None:
         self.listeners: _Index[Listener] = _Index()
         self.mortals: _Index[Mortal] = _Index()
+        self.renewed: _Index[Renewed] = _Index()
 
     def route(self, event: ChangeEvent) -> None:
         for topic, mortal in self.mortals.matching(event):
             mortal.end(mortal.until[topic])
+        for _, viewer in self.renewed.matching(event):
+            viewer.renew()
         for _, listener in self.listeners.matching(event):
             listener.offer(event)

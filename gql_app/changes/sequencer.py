@@ -44,8 +44,16 @@ _MOVE = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "  # noqa: S608  (our own constant and names of our own columns)
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{patience}ms'; "
     f"SELECT pg_advisory_xact_lock({LOCK}); "
-    f"WITH moved AS (DELETE FROM change_outbox RETURNING id, {_columns}) "
-    f"INSERT INTO change_events ({_columns}) SELECT {_columns} FROM moved ORDER BY id"
+    f"WITH moved AS (DELETE FROM change_outbox RETURNING id, {_columns}), "
+    f"logged AS (INSERT INTO change_events ({_columns}) SELECT {_columns} FROM moved ORDER BY id "
+    "RETURNING position, owner_id, audience, audience_before), "
+    "named AS (SELECT jsonb_array_elements_text(audience::jsonb) AS key, position, false AS lost FROM logged "
+    "WHERE audience IS NOT NULL UNION ALL "
+    "SELECT key, position, true FROM logged, jsonb_array_elements_text(audience_before::jsonb) AS key "
+    "WHERE audience_before <> '[]' AND key IS DISTINCT FROM 'user:' || owner_id), "
+    "indexed AS (INSERT INTO change_audience (key, position, lost) "
+    "SELECT key, position, bool_and(lost) FROM named GROUP BY key, position) "
+    "SELECT FROM moved LIMIT 1"
 )
 _ANYTHING = select(ChangeOutbox.__table__.c.id).limit(1)
 
@@ -62,7 +70,7 @@ async def move(db: Database, *, expected: bool = False, patience: float = PATIEN
     if db.is_sqlite or not (expected or await db.rows(_ANYTHING, {})):
         return False
     try:
-        return await db.script(_MOVE.format(patience=int(patience * 1000))) != "INSERT 0 0"
+        return await db.script(_MOVE.format(patience=int(patience * 1000))) != "SELECT 0"
     except DBAPIError as error:
         if not is_locked(error):
             raise

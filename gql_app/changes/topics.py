@@ -1,29 +1,45 @@
-"""What a subscriber wants to hear of, and what it may hear of."""
+"""What a subscriber wants to hear of."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, or_, true
 
 from gql_app.changes.models import ChangeEvent, ChangeRecord
 
+_COLUMNS = ("entity_type", "attribute", "entity_id", "owner_id", "new_value")
+
 
 class Topic(NamedTuple):
-    """The events that a subscriber wants: each field is a value, or None for any."""
+    """The events that a subscriber wants: each field is a value, or None for any.
+
+    `key` is one of those who may read the event, `lost` one of those who could see the entity until then. `turns`:
+    only events which tell that the entity came or left, for anybody.
+    """
 
     entity_type: str | None = None
     attribute: str | None = None
     entity_id: UUID | None = None
     owner_id: int | None = None
+    new_value: str | None = None
+    turns: bool | None = None
+    key: str | None = None
+    lost: str | None = None
 
     def matches(self, event: ChangeEvent) -> bool:
-        return all(wanted is None or wanted == getattr(event, name) for name, wanted in self._asdict().items())
+        return (
+            all(wanted is None or wanted == value for wanted, value in zip(self, _values(event), strict=False))
+            and (self.key is None or self.key in event.keys)
+            and (self.lost is None or self.lost in event.lost)
+        )
 
     def where(self) -> ColumnElement[bool]:
+        """The condition on an entry of the log, but for keys (see `pages`)."""
         columns = ChangeRecord.__table__.c
-        return and_(true(), *(columns[name] == v for name, v in self._asdict().items() if v is not None))
+        given = ((name, value) for name, value in self._asdict().items() if name in _COLUMNS and value is not None)
+        turns = columns.audience_before.is_not(None) if self.turns else true()
+        return and_(true(), *(columns[name] == value for name, value in given), turns)
 
     @property
     def shape(self) -> tuple[bool, ...]:
@@ -31,42 +47,23 @@ class Topic(NamedTuple):
         return tuple(field is not None for field in self)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The events that somebody may see: all, or those that she owns and all about certain kinds of entities."""
+def matching(event: ChangeEvent, shape: tuple[bool, ...]) -> Iterator[Topic]:
+    """The topics of this shape that match the event."""
+    values: list[Any] = []
+    *plain, by_key, by_lost = shape
+    for wanted, value in zip(plain, _values(event), strict=True):
+        # A field that the event lacks matches only those who do not ask for it, and they have another shape.
+        if wanted and (value is None or value is False):
+            return
+        values.append(value if wanted else None)
+    for key in event.keys if by_key else (None,):
+        for lost in event.lost if by_lost else (None,):
+            yield Topic._make((*values, key, lost))
 
-    owner_id: int | None = None
-    entity_types: frozenset[str] = frozenset()
-    everything: bool = False
 
-    def sees(self, event: ChangeEvent) -> bool:
-        return (
-            self.everything
-            or (self.owner_id is not None and event.owner_id == self.owner_id)
-            or event.entity_type in self.entity_types
-        )
-
-    def where(self) -> ColumnElement[bool]:
-        if self.everything:
-            return true()
-        own = ChangeRecord.owner_id == self.owner_id if self.owner_id is not None else false()
-        return or_(own, ChangeRecord.entity_type.in_(sorted(self.entity_types)))
-
-    def about(self, topics: Iterable[Topic]) -> "Scope":
-        """As much of this scope as decides about events of these topics: the same for many who look."""
-        kinds = frozenset(topic.entity_type for topic in topics)
-        if self.everything or not kinds <= self.entity_types:
-            return self
-        return Scope(entity_types=frozenset(kind for kind in kinds if kind is not None))
-
-    def narrow(self, topic: Topic) -> tuple[Topic, ...]:
-        """The same wish as topics that already hold as much of this scope as routing can check."""
-        if self.everything or topic.entity_type in self.entity_types:
-            return (topic,)
-        own = () if self.owner_id is None else (topic._replace(owner_id=self.owner_id),)
-        if topic.entity_type is None:
-            return own + tuple(topic._replace(entity_type=kind) for kind in sorted(self.entity_types))
-        return own
+def _values(event: ChangeEvent) -> tuple[Any, ...]:
+    """In the order of a topic's fields, but for the keys."""
+    return event.entity_type, event.attribute, event.entity_id, event.owner_id, event.new_value, event.turns
 
 
 def any_of(topics: Iterable[Topic]) -> ColumnElement[bool]:

@@ -2,18 +2,15 @@
 
 class FuelRequest(Tracked, Timestamped, Base):
     __entity__ = "FuelRequest"
-    __owner__ = "requester_id"
-    __readers__ = frozenset({Role.APPROVER})
+    __audience__ = Audience(owner("requester_id"), role(Role.APPROVER))
 
     status: Mapped[FuelRequestStatus] = tracked(Enum(FuelRequestStatus), default=FuelRequestStatus.PENDING)
 
 What cannot be recorded is refused when the model is mapped: see `mapping`.
 """
 
-import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uuid import UUID, uuid4
 
@@ -22,6 +19,7 @@ from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, MappedAsDataclass, MappedColumn, Mapper, mapped_column
 
+from gql_app.audiences.declaration import Audience, Grant
 from gql_app.changes.codec import Codec
 
 _TRACKED = "gql_app_tracked"
@@ -38,13 +36,13 @@ def tracked(*args: Any, secret: bool = False, **kwargs: Any) -> MappedColumn[Any
 class Tracked:
     """Mixin: creation, deletion and the `tracked` attributes of this model are recorded in the change log.
 
-    Subclasses by inheritance are the same kind of entity as their base. ``__owner__`` names the attribute that holds
-    the id of the user whom the entity belongs to; ``__readers__`` are the roles that may see all entities of the kind.
+    Subclasses by inheritance are the same kind of entity as their base. ``__audience__`` says who may see an entity
+    (see `audiences.declaration`); without one only admins may. ``__grants__`` says which keys its rows give to users.
     """
 
     __entity__: ClassVar[str]
-    __owner__: ClassVar[str | None] = None
-    __readers__: ClassVar[frozenset[enum.Enum]] = frozenset()
+    __audience__: ClassVar[Audience] = Audience()
+    __grants__: ClassVar[tuple[Grant, ...]] = ()
 
     public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True, active_history=True, sort_order=-9)
     if TYPE_CHECKING:
@@ -94,12 +92,6 @@ def tracked_models() -> Iterator[type[Tracked]]:
         open_classes += model.__subclasses__()
         if sa_inspect(model, raiseerr=False) is not None:
             yield model
-
-
-@cache
-def readable_by(role: enum.Enum) -> frozenset[str]:
-    """The kinds of entities of which this role may see all, by their models' ``__readers__``."""
-    return frozenset(entity_type(model) for model in tracked_models() if role in model.__readers__)
 
 
 def mapper_of(model: type[Tracked]) -> Mapper[Any]:

@@ -6,14 +6,15 @@ time, and a resumed one is only a slow one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gql_app.changes import log
 from gql_app.changes.models import ChangeEvent
-from gql_app.changes.topics import Scope, Topic, any_of
+from gql_app.changes.scope import Interest
+from gql_app.changes.topics import Topic, any_of
 from gql_app.errors import GqlAppError, Invalid, Unauthenticated
 
 if TYPE_CHECKING:
@@ -42,23 +43,41 @@ class Lifetime:
         return asyncio.get_running_loop().call_later(max(seconds, 0), end, self.on_expiry)
 
 
-class Watch(AsyncIterator[ChangeEvent]):
-    """The events that match one of the topics, are within the scope and come after a position; each once, in order.
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What may change what a watch hears: an event that matches a topic of `on`. `again` then finds out.
 
-    Close it after use.
+    With `at_first` it is asked before anything is handed out: the interest that the watch is opened with is not all.
     """
 
-    def __init__(self, feed: "Feed", topics: Iterable[Topic], scope: Scope, lifetime: "Lifetime", after: int) -> None:
-        self.topics = tuple(topics)
-        self.scope = scope
+    on: tuple[Topic, ...]
+    again: Callable[[], Awaitable[Interest]]
+    at_first: bool = False
+
+
+class Watch(AsyncIterator[ChangeEvent]):
+    """The events of an interest that come after a position; each once, in order. Close it after use.
+
+    Must hold: an event is handed out only if it is within the interest that was found out after the last `renew`.
+    """
+
+    def __init__(
+        self, feed: "Feed", interest: Interest, lifetime: "Lifetime", after: int, renewal: Renewal | None = None
+    ) -> None:
+        self.interest = interest
         self.lifetime = lifetime
         self.feed = feed
+        self.on_renew: Callable[[], None] | None = None
+        """Is called first when it may hear of more or less from now on."""
+        self._renewal = renewal
         self._buffer: list[ChangeEvent] = []  # an empty deque takes 760 bytes, and nearly all are empty
         self._scanned = after
         self._behind = after != feed.position
         self._vetted = lifetime.as_of >= feed.position
+        self._stale = renewal is not None and renewal.at_first
         self._ended: GqlAppError | None = None
         self._parked = False
+        self._closed = False
         self._waiter: asyncio.Future[None] | None = None
         self._timer = lifetime.call_at_end(self.end)
         feed.opened(self)
@@ -66,6 +85,15 @@ class Watch(AsyncIterator[ChangeEvent]):
     @property
     def until(self) -> Mapping[Topic, GqlAppError]:
         return self.lifetime.until
+
+    @property
+    def renewed_by(self) -> tuple[Topic, ...]:
+        return () if self._renewal is None else self._renewal.on
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is still to be found out what it hears of from now on."""
+        return self._stale
 
     @property
     def ended(self) -> bool:
@@ -78,7 +106,7 @@ class Watch(AsyncIterator[ChangeEvent]):
 
     def offer(self, event: ChangeEvent) -> None:
         """Called by the feed, for events that one of the topics matches."""
-        if self._behind or event.position <= self._scanned or not self.scope.sees(event):
+        if self._behind or self._stale or event.position <= self._scanned or not self.interest.hears(event):
             return
         if len(self._buffer) >= BUFFER:
             self._behind = True  # the events from here on are still in the log
@@ -93,7 +121,26 @@ class Watch(AsyncIterator[ChangeEvent]):
         self._buffer.clear()
         self.wake()
 
+    def renew(self) -> None:
+        """Called by the feed: from now on it may hear of more or less. What it had not handed out is read anew."""
+        self._stale = True
+        if self.on_renew is not None:
+            self.on_renew()
+        if self._buffer:
+            self.again_from(self._buffer[0])
+        elif not self._behind:  # all before what is routed now was handed out
+            self._scanned = max(self._scanned, self.feed.position - 1)
+        self._behind = True
+        self.wake()
+
+    def again_from(self, event: ChangeEvent) -> None:
+        """Hand out this event once more, if it is still within the interest, and what comes after it."""
+        self._buffer.clear()
+        self._scanned = event.position - 1
+        self._behind = True
+
     def close(self) -> None:
+        self._closed = True
         self.feed.closed(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -102,7 +149,7 @@ class Watch(AsyncIterator[ChangeEvent]):
         """Right after `fetch` found nothing: leave the following to somebody else, who hears of every event after
         the position that this returns. It still ends by itself."""
         self._parked = True
-        self.feed.leave(self.topics, self)
+        self.feed.leave(self.interest.topics, self)
         return self.feed.position
 
     def unpark(self, position: int) -> None:
@@ -110,7 +157,7 @@ class Watch(AsyncIterator[ChangeEvent]):
         self._parked = False
         self._scanned = position
         self._behind = True
-        self.feed.listen(self.topics, self)
+        self.feed.listen(self.interest.topics, self)
         self.wake()
 
     def wake(self) -> None:
@@ -136,6 +183,8 @@ class Watch(AsyncIterator[ChangeEvent]):
                 raise self._ended
             if not self._vetted:
                 await self._vet()
+            elif self._stale:
+                await self._find_out()
             elif self._buffer:
                 return self._buffer.pop(0)
             elif self._behind:
@@ -149,13 +198,34 @@ class Watch(AsyncIterator[ChangeEvent]):
         return event
 
     async def _vet(self) -> None:
-        """End if the reason to end was committed after the viewer was looked up and before this watch was routed to."""
+        """Look for what was committed after the viewer was looked up and before this watch was routed to."""
         upto = self.feed.position
-        reasons = any_of(self.lifetime.until)
-        missed = await self.feed.db.look_up(log.page, self.lifetime.as_of, upto, reasons, 1)
+        reasons = any_of((*self.until, *self.renewed_by))
+        missed = await self.feed.db.look_up(log.page, self.lifetime.as_of, upto, reasons)
         for event in missed:
-            self.end(next(error for topic, error in self.lifetime.until.items() if topic.matches(event)))
+            for topic, error in self.until.items():
+                if topic.matches(event):
+                    self.end(error)
+        if any(topic.matches(event) for topic in self.renewed_by for event in missed) or len(missed) == log.PAGE:
+            self.renew()
         self._vetted = True
+
+    async def _find_out(self) -> None:
+        """What it may hear of now."""
+        if self._renewal is None:
+            raise RuntimeError("this watch cannot be renewed")
+        self._stale = False  # before the look: what changes meanwhile makes it stale again
+        try:
+            interest = await self._renewal.again()
+        except BaseException:
+            self._stale = True
+            raise
+        if self._ended is None:
+            if not (self._parked or self._closed):
+                self.feed.leave(self.interest.topics, self)
+                self.feed.listen(interest.topics, self)
+            self.interest = interest
+            self._behind = True
 
     async def _catch_up(self) -> None:
         upto = self.feed.position
@@ -163,7 +233,10 @@ class Watch(AsyncIterator[ChangeEvent]):
             upto = await self.feed.look()
             if self._scanned > upto:
                 raise Invalid("That cursor is ahead of the change log; it comes from elsewhere.", field="after")
-        found = await self.feed.history.page(self.topics, self.scope, self._scanned, upto, BUFFER)
+        interest = self.interest
+        found = await self.feed.history.page(interest, self._scanned, upto, BUFFER)
+        if self._stale or self.interest is not interest:
+            return
         self._buffer.extend(found)
         self._scanned = found[-1].position if len(found) == BUFFER else upto
         # No await between this comparison and the return: no event can slip in between.

@@ -6,14 +6,15 @@ from typing import Any, cast
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
-from gql_app.api.nodes import Node, node_finder
+from gql_app.api.nodes import Node, as_it_is_now, node_finder
 from gql_app.api.payloads import UserError, faults_as
+from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
@@ -91,14 +92,8 @@ class Delivery(Node):
 
 
 @node_finder("Delivery")
-def _visible_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
-    query = service.visible(viewer).where(models.Delivery.public_id.in_(ids))
-    return {row.public_id: Delivery.of(row) for row in session.scalars(query)}
-
-
-def _by_public_id(session: DbSession, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
-    """For `Context.load`, where it is known already that the viewer may see them."""
-    query = select(models.Delivery).where(models.Delivery.public_id.in_(ids))
+def _by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
+    query = seen(models.Delivery, holder).where(models.Delivery.public_id.in_(ids))
     return {row.public_id: Delivery.of(row) for row in session.scalars(query)}
 
 
@@ -109,7 +104,7 @@ class DeliveryFilter:
 
 
 def _page(session: DbSession, viewer: Viewer, filter: DeliveryFilter, args: PageArgs) -> Connection[Delivery]:
-    query = service.visible(viewer)
+    query = seen(models.Delivery, viewer)
     if filter.channel is not None:
         query = query.where(models.Delivery.channel == filter.channel)
     if filter.state is not None:
@@ -172,7 +167,8 @@ class DeliveryUpdate:
 
     @strawberry.field(description="As it is now.")
     async def delivery(self, info: Info) -> Delivery | None:
-        return await info.context.load(_by_public_id, self.event.entity_id)
+        found: Delivery | None = await as_it_is_now(info.context, "Delivery", self.event.entity_id)
+        return found
 
     @classmethod
     def of(cls, event: ChangeEvent) -> "DeliveryUpdate":

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Enum, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from gql_app.audiences import Audience, owner
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
 
@@ -60,7 +61,7 @@ class Delivery(Tracked, Timestamped, Base):
 
     __tablename__ = "deliveries"
     __entity__ = "Delivery"
-    __owner__ = "recipient_id"
+    __audience__ = Audience(owner("recipient_id"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     channel: Mapped[Channel] = mapped_column(Enum(Channel, native_enum=False, length=16))

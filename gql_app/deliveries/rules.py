@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from gql_app.changes.capture import Entry, add_recorder
 from gql_app.changes.codec import Frozen
-from gql_app.changes.models import ChangeKind
+from gql_app.changes.models import NO_KEYS, ChangeKind
 from gql_app.changes.net import NetChange
 from gql_app.changes.subjects import Subjects
 from gql_app.changes.tracking import Tracked, tracked_attributes
@@ -181,6 +181,7 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
             None,
             DeliveryState.PENDING.name,
             row["recipient_id"],  # type: ignore[arg-type]
+            before=NO_KEYS,
         )
         for row in rows
     ]

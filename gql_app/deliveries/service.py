@@ -3,19 +3,13 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from gql_app.db import now
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.errors import Conflict, Forbidden, NotFound
 from gql_app.viewer import Viewer
-
-
-def visible(viewer: Viewer) -> Select[Delivery]:
-    """The deliveries that this viewer may see: those to her, for an admin all."""
-    query = select(Delivery)
-    return query if viewer.is_admin else query.where(Delivery.recipient_id == viewer.id)
 
 
 def shown_as(state: DeliveryState) -> ColumnElement[bool]:

@@ -22,6 +22,7 @@ from gql_app.api.lookahead import mentioned
 from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, node_finder
 from gql_app.api.payloads import UserError, faults_as
+from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
@@ -85,8 +86,8 @@ class FuelRequest(Node):
 
 
 @node_finder("FuelRequest")
-def _visible_by_public_id(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
-    query = service.visible(viewer).where(models.FuelRequest.public_id.in_(ids))
+def _seen_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
+    query = seen(models.FuelRequest, holder).where(models.FuelRequest.public_id.in_(ids))
     return {row.public_id: FuelRequest.of(row) for row in session.scalars(query)}
 
 
@@ -96,8 +97,9 @@ fuel_requests_by_public_id: Lookup[UUID, FuelRequest] = Lookup(
     FuelRequest.of_values,
     select(_table),
     frozenset({"id", "public_id", "requester_id", "decided_by_id", "created_at"}),
+    models.FuelRequest,
 )
-"""For `Context.load`; whether the viewer may see them is still to be asked."""
+"""For `Context.load` and `Context.find`; `Context.seen` says whether they may be seen."""
 
 
 @strawberry.input(description="Only the requests for which all that is given holds.")
@@ -132,7 +134,7 @@ def _page(
     column = getattr(models.FuelRequest, order_by.field.value)
     order = Order(column, models.FuelRequest.id, descending=order_by.direction is OrderDirection.DESC)
     columns = fuel_requests_by_public_id.showing(fields | {to_camel_case(column.key)}).rows.selected_columns
-    query: Select[Any] = service.visible(viewer).with_only_columns(*columns)
+    query: Select[Any] = seen(models.FuelRequest, viewer).with_only_columns(*columns)
     if filter.status is not None:
         query = query.where(models.FuelRequest.status == filter.status)
     if filter.requester_id is not None:
@@ -148,11 +150,9 @@ class FuelRequestQueries:
         description="Null for one that does not exist or is not yours to see; what is no such id is INVALID."
     )
     async def fuel_request(self, info: Info, id: strawberry.ID) -> FuelRequest | None:
-        viewer = info.context.require_viewer()
-        public_id = id_of("FuelRequest", id)
-        found = await info.context.find(fuel_requests_by_public_id, public_id)
-        may_see = found is not None and (viewer.sees_all("FuelRequest") or found.requester_id == viewer.id)
-        return found if may_see else None
+        info.context.require_viewer()
+        found = await info.context.find(fuel_requests_by_public_id, id_of("FuelRequest", id))
+        return await info.context.seen(fuel_requests_by_public_id, found)
 
     @strawberry.field(description="One's own; for approvers and admins everybody's. Newest first unless ordered.")
     async def fuel_requests(
@@ -237,9 +237,10 @@ class FuelRequestStatusChange:
     def status(self) -> FuelRequestStatus:
         return cast(FuelRequestStatus, value_of(models.FuelRequest.status, self.event.new_value))
 
-    @strawberry.field(description="As it is now.")
+    @strawberry.field(description="As it is now; null for those who may not see it any more.")
     async def fuel_request(self, info: Info) -> FuelRequest | None:
-        return await info.context.load(fuel_requests_by_public_id, self.event.entity_id)
+        found = await info.context.load(fuel_requests_by_public_id, self.event.entity_id)
+        return await info.context.seen(fuel_requests_by_public_id, found)
 
     @strawberry.field(description="Who did it.")
     async def actor(self, info: Info) -> User | None:
@@ -263,7 +264,7 @@ class FuelRequestSubscriptions:
     ) -> AsyncIterator[FuelRequestStatusChange]:
         viewer = info.context.require_viewer()
         entity_id = id_of("FuelRequest", id) if id is not None else None
-        if entity_id is not None and not await info.context.look_up(_visible_by_public_id, viewer, [entity_id]):
+        if entity_id is not None and not await info.context.look_up(_seen_by_public_id, viewer, [entity_id]):
             raise NotFound
         topic = Topic("FuelRequest", "status", entity_id)
         return info.context.stream([topic], after, FuelRequestStatusChange.of)

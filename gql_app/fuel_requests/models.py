@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Dialect, Enum, ForeignKey, Index, Text, TypeD
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from gql_app.accounts.models import User
+from gql_app.audiences import Audience, owner, role
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
 from gql_app.viewer import Role
@@ -47,8 +48,7 @@ class FuelRequest(Tracked, Timestamped, Base):
 
     __tablename__ = "fuel_requests"
     __entity__ = "FuelRequest"
-    __owner__ = "requester_id"
-    __readers__ = frozenset({Role.APPROVER})
+    __audience__ = Audience(owner("requester_id"), role(Role.APPROVER))
     __table_args__ = (
         Index(None, "requester_id", "created_at", "id"),
         Index(None, "created_at", "id"),

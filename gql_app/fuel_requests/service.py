@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
 
 from gql_app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -21,12 +21,6 @@ _WITH_REQUESTER = (
     .where(FuelRequest.public_id == bindparam("public_id"))
 )
 """The rules will ask for the requester, and find her in the session: one statement instead of two."""
-
-
-def visible(viewer: Viewer) -> Select[FuelRequest]:
-    """The fuel requests that this viewer may see."""
-    query = select(FuelRequest)
-    return query if viewer.sees_all("FuelRequest") else query.where(FuelRequest.requester_id == viewer.id)
 
 
 def submit(session: Session, viewer: Viewer, litres: Decimal, note: str | None) -> FuelRequest:

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from gql_app.changes.feed import Feed
-from gql_app.changes.topics import Scope, Topic
+from gql_app.changes.scope import Scope
+from gql_app.changes.topics import Topic
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery
 

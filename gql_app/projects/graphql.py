@@ -6,18 +6,20 @@ from typing import Any, cast
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts.graphql import User, users_by_id
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
-from gql_app.api.nodes import Node, node_finder
+from gql_app.api.nodes import Node, as_it_is_now, node_finder
 from gql_app.api.payloads import UserError, faults_as
+from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
+from gql_app.errors import NotFound
 from gql_app.projects import models, service
 from gql_app.projects.models import ProjectStatus
 from gql_app.viewer import Viewer
@@ -68,8 +70,9 @@ class Comment(Node):
 
     @strawberry.field
     async def project(self, info: Info) -> Project:
-        project = await info.context.load(_projects_by_public_id, self.project_public_id)
-        assert project is not None  # a foreign key holds it
+        project: Project | None = await as_it_is_now(info.context, "Project", self.project_public_id)
+        if project is None:
+            raise NotFound  # it has left the viewer's sight since the comment was read
         return project
 
     @classmethod
@@ -83,33 +86,21 @@ class Comment(Node):
         )
 
 
-def _projects_by_public_id(session: DbSession, ids: Sequence[UUID]) -> Mapping[UUID, Project]:
-    """For `Context.load`, where it is known already that the viewer may see them."""
-    query = select(models.Project).where(models.Project.public_id.in_(ids))
-    return {row.public_id: Project.of(row) for row in session.scalars(query)}
-
-
-def _comments_by_public_id(session: DbSession, ids: Sequence[UUID]) -> Mapping[UUID, Comment]:
-    """For `Context.load`, where it is known already that the viewer may see them."""
-    query = select(models.Comment).where(models.Comment.public_id.in_(ids))
-    return {row.public_id: Comment.of(row) for row in session.scalars(query)}
-
-
 @node_finder("Project")
-def _visible_projects(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Project]:
-    query = service.visible(viewer).where(models.Project.public_id.in_(ids))
+def _projects(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Project]:
+    query = seen(models.Project, holder).where(models.Project.public_id.in_(ids))
     return {row.public_id: Project.of(row) for row in session.scalars(query)}
 
 
 @node_finder("Comment")
-def _visible_comments(session: DbSession, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Comment]:
-    query = service.visible_comments(viewer).where(models.Comment.public_id.in_(ids))
+def _comments(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Comment]:
+    query = seen(models.Comment, holder).where(models.Comment.public_id.in_(ids))
     return {row.public_id: Comment.of(row) for row in session.scalars(query)}
 
 
 def _page(session: DbSession, viewer: Viewer, args: PageArgs) -> Connection[Project]:
     order = Order(models.Project.created_at, models.Project.id, descending=True)
-    return load_page(session, service.visible(viewer), order, args, lambda rows: list(map(Project.of, rows)))
+    return load_page(session, seen(models.Project, viewer), order, args, lambda rows: list(map(Project.of, rows)))
 
 
 def _page_of_comments(session: DbSession, viewer: Viewer, project_id: UUID, args: PageArgs) -> Connection[Comment]:
@@ -223,9 +214,10 @@ class ProjectStatusChange:
     def status(self) -> ProjectStatus:
         return cast(ProjectStatus, value_of(models.Project.status, self.event.new_value))
 
-    @strawberry.field(description="As it is now.")
+    @strawberry.field(description="As it is now; null for those who may not see it any more.")
     async def project(self, info: Info) -> Project | None:
-        return await info.context.load(_projects_by_public_id, self.event.entity_id)
+        found: Project | None = await as_it_is_now(info.context, "Project", self.event.entity_id)
+        return found
 
     @strawberry.field(description="Who did it.")
     async def actor(self, info: Info) -> User | None:
@@ -247,9 +239,10 @@ class CommentAdded:
     cursor: str
     occurred_at: datetime
 
-    @strawberry.field(description="Null when it has been deleted since.")
+    @strawberry.field(description="Null when it has been deleted since, or may not be seen any more.")
     async def comment(self, info: Info) -> Comment | None:
-        return await info.context.load(_comments_by_public_id, self.event.entity_id)
+        found: Comment | None = await as_it_is_now(info.context, "Comment", self.event.entity_id)
+        return found
 
     @classmethod
     def of(cls, event: ChangeEvent) -> "CommentAdded":
@@ -274,9 +267,6 @@ class ProjectSubscriptions:
     ) -> AsyncIterator[CommentAdded]:
         viewer = info.context.require_viewer()
         public_id = id_of("Project", project_id, field="projectId")
-        project = await info.context.look_up(service.get, viewer, public_id, field="projectId")
-
-        def of(event: ChangeEvent) -> CommentAdded | None:
-            return CommentAdded.of(event) if event.new_value == str(public_id) else None
-
-        return info.context.stream([Topic("Comment", "project", owner_id=project.owner_id)], after, of)
+        await info.context.look_up(service.get, viewer, public_id, field="projectId")
+        topic = Topic("Comment", "project", new_value=str(public_id))
+        return info.context.stream([topic], after, CommentAdded.of)

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Enum, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from gql_app.audiences import Audience, owner, parent
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
 
@@ -28,7 +29,7 @@ class Project(Tracked, Timestamped, Base):
 
     __tablename__ = "projects"
     __entity__ = "Project"
-    __owner__ = "owner_id"
+    __audience__ = Audience(owner("owner_id"))
     __table_args__ = (Index(None, "owner_id", "created_at", "id"), Index(None, "created_at", "id"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -40,11 +41,14 @@ class Project(Tracked, Timestamped, Base):
 
 
 class Comment(Tracked, Timestamped, Base):
-    """A comment is seen by those who see its project, so in the log it belongs to the project's owner."""
+    """A comment is seen by those who see its project.
+
+    `project_owner_id` is there for processes of the version before, which go by it while a new version comes up.
+    """
 
     __tablename__ = "comments"
     __entity__ = "Comment"
-    __owner__ = "project_owner_id"
+    __audience__ = Audience(parent("project_id"))
     __table_args__ = (Index(None, "project_id", "created_at", "id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

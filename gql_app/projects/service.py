@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from gql_app.audiences.conditions import seen
 from gql_app.errors import NotFound
 from gql_app.projects.models import Comment, Project, ProjectStatus
 from gql_app.texts import clean_text
@@ -14,15 +15,9 @@ NAME_LENGTH = 200
 COMMENT_LENGTH = 5000
 
 
-def visible(viewer: Viewer) -> Select[Project]:
-    """The projects that this viewer may see."""
-    query = select(Project)
-    return query if viewer.sees_all("Project") else query.where(Project.owner_id == viewer.id)
-
-
 def get(session: Session, viewer: Viewer, project_id: UUID, *, field: str = "id") -> Project:
     """Raises NotFound also for a project that the viewer may not see."""
-    project = session.scalar(visible(viewer).where(Project.public_id == project_id))
+    project = session.scalar(seen(Project, viewer).where(Project.public_id == project_id))
     if project is None:
         raise NotFound(field=field)
     return project
@@ -30,12 +25,6 @@ def get(session: Session, viewer: Viewer, project_id: UUID, *, field: str = "id"
 
 def comments_on(project: Project) -> Select[Comment]:
     return select(Comment).where(Comment.project_id == project.id)
-
-
-def visible_comments(viewer: Viewer) -> Select[Comment]:
-    """The comments on projects that this viewer may see."""
-    query = select(Comment)
-    return query if viewer.sees_all("Project") else query.where(Comment.project_owner_id == viewer.id)
 
 
 def create(session: Session, viewer: Viewer, name: str) -> Project:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, null, select
 
-from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
+from gql_app.changes.models import AUDIENCE, ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.deliveries.models import Delivery, DeliveryState
 from gql_app.reconcile.findings import Finding
 from gql_app.reconcile.rows import DAMAGED, Reader, TrackedRow
@@ -179,6 +179,8 @@ class Chain:
     def _knows(self, entry: Row[Any]) -> Generator[Finding, None, bool]:
         """Whether this version can follow the attribute; those that it does not have any more are passed over."""
         name = entry.attribute
+        if name == AUDIENCE:
+            return False
         if name not in self._kind.codecs:
             if (self._kind.name, name) not in self._snapshot.since:
                 yield self._find("unknown", f" has no attribute {name!r}", entry)

@@ -35,7 +35,7 @@ class Engine:
         self._documents = Documents(schema)
         self._groups = Groups()
         self._executors: WeakValueDictionary[Hashable, Executor[Any]] = WeakValueDictionary()
-        """One for all subscriptions of an audience: what is copied for each event is the same for all of them."""
+        """One for all subscriptions that want the same: what is copied for each event is the same for all of them."""
 
     async def prepare(self, request: GraphQLRequest) -> Operation | Answer:
         """The operation to run, or the answer that says what is wrong with the request."""
@@ -68,9 +68,9 @@ class Engine:
         stream: Any = await found if executor.is_awaitable(found) else found
         if isinstance(stream, ExecutionResult):
             return refusal(stream.errors or [])
-        audience = _audience(operation, stream)
-        executor = self._executors.setdefault(audience, executor)
-        return Subscription(executor, stream, context, self._groups, audience)
+        wanted = _wanted(operation, stream)
+        executor = self._executors.setdefault(wanted, executor)
+        return Subscription(executor, stream, context, self._groups, wanted)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Ready to execute, or what is wrong with the variables."""
@@ -91,19 +91,12 @@ def _variables(operation: Operation) -> dict[str, Any] | None:
     return dict(operation.request.variables) if operation.request.variables is not None else None
 
 
-def _audience(operation: Operation, stream: Stream[Any]) -> Hashable:
-    """The same for all subscriptions that get the same answers, unless an answer turns out to be `Context.private`.
+def _wanted(operation: Operation, stream: Stream[Any]) -> Hashable:
+    """The same for all subscriptions that ask for the same.
 
     The variable that only says where one resumes makes no difference between them.
     """
     variables = dict(operation.request.variables or {})
     for name in operation.prepared.resume_variables:
         variables.pop(name, None)
-    return (
-        operation.prepared,
-        operation.request.operation_name,
-        json.dumps(variables, sort_keys=True),
-        stream.of,
-        stream.watch.topics,
-        stream.watch.scope,
-    )
+    return operation.prepared, operation.request.operation_name, json.dumps(variables, sort_keys=True), stream.identity

@@ -1,13 +1,14 @@
 """One execution for all who get the same answer.
 
-Subscriptions with the same document, variables and scope form a group. The group follows the feed for them, executes
+Subscriptions with the same document, variables and interest form a group. The group follows the feed for them, executes
 each event once and hands the encoded answer to every member. Two things end a membership for a while:
 
 - Who cannot take an answer at once leaves, and is fed from the log at its own pace until it has caught up.
 - An answer that depends on who is looking (a resolver has asked for the viewer) is nobody else's: the group falls
   apart, and from then on each of its subscriptions executes by itself.
 
-What ends a subscription for good (its session, its role) reaches its own watch, before any later event is handed out.
+What ends a subscription for good (its session), or changes what it hears of (its viewer's keys), reaches its own watch
+before any later event is handed out.
 """
 
 import asyncio
@@ -18,12 +19,18 @@ from collections.abc import Hashable
 from itertools import islice
 from time import monotonic
 
+from prometheus_client import Counter
+
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
 from gql_app.transport.answers import Answer
 from gql_app.transport.subscription import Subscription
 
 logger = logging.getLogger(__name__)
+
+fallen_apart = Counter(
+    "gql_app_unshared_subscriptions", "Groups of subscribers whose answers turned out to depend on who is looking"
+)
 
 REMEMBERED = 1_000
 """Audiences known to have private answers."""
@@ -88,14 +95,13 @@ class Group:
         self._groups = groups
         self._audience = audience
         self._feed = watch.feed
-        self._topics = watch.topics
-        self._scope = watch.scope
+        self._interest = watch.interest
         self._heard = watch.feed.position
         self._pending: deque[ChangeEvent] = deque()
         self._rest_until = 0.0
         self._full = asyncio.Event()
         self._work: asyncio.Task[None] | None = None  # held, lest it be collected while it runs
-        self._feed.listen(self._topics, self)
+        self._feed.listen(self._interest.topics, self)
 
     def join(self, member: Subscription) -> None:
         member.seen = member.watch.park()
@@ -104,12 +110,17 @@ class Group:
     def leave(self, member: Subscription) -> None:
         self.members.pop(member, None)
         if not self.members:
-            self._feed.leave(self._topics, self)
+            self._feed.leave(self._interest.topics, self)
             self._groups.ended(self._audience, self)
+
+    def told(self, member: Subscription) -> int:
+        """The position up to which this member has been told everything, while an event is routed."""
+        upto = self._pending[0].position if self._pending else self._feed.position
+        return max(member.seen, upto - 1)
 
     def offer(self, event: ChangeEvent) -> None:
         """Called by the feed, once for every topic that matches."""
-        if event.position <= self._heard or not self._scope.sees(event):
+        if event.position <= self._heard or not self._interest.hears(event):
             return
         self._heard = event.position
         if len(self._pending) >= MOST_PENDING:
@@ -143,6 +154,7 @@ class Group:
                     return
                 if private and self.members.keys() != {looking}:
                     await self._hand_on(batch)
+                    self._say_why(looking)
                     self._groups.remember_private(self._audience)
                     return self._fall_apart(event.position - 1)
                 batch.add(event, given)
@@ -150,6 +162,16 @@ class Group:
             if self._pending:  # otherwise it fell apart meanwhile
                 for _ in range(batch.events):
                     self._pending.popleft()
+
+    def _say_why(self, looking: Subscription) -> None:
+        """Must hold: nobody pays for one execution per subscriber without being told."""
+        fallen_apart.inc()
+        logger.warning(
+            "the answers of the subscription %s depend on who is looking, so each of its %s subscribers costs an "
+            "execution of its own: a resolver has asked for the viewer; let it ask context.covers() or as_it_is_now()",
+            looking.name,
+            len(self.members),
+        )
 
     async def _rest(self) -> None:
         """Until the time is over, or as many events wait as are written together."""
@@ -173,7 +195,7 @@ class Group:
                     continue
                 due = batch if member.seen < batch.positions[0] else batch.after(member.seen)
                 try:
-                    taken = member.take(due.given, due.endings)
+                    taken = member.take(due.positions, due.given, due.endings)
                 except Exception:
                     logger.exception("an answer could not be handed on; this subscription goes on by itself")
                     taken = False

@@ -267,22 +267,29 @@ async def test_a_new_password_ends_all_sessions_and_begins_one(people: People, s
     await log_in(server.url, "ada", "a quiet green harbour")
 
 
-async def test_a_changed_role_ends_the_streams_that_were_opened_with_the_old_one(people: People) -> None:
+VISIBILITY = "subscription { visibilityChanged { kind entityType entityId } }"
+
+
+async def test_a_changed_role_changes_what_open_streams_show_and_ends_none(people: People) -> None:
+    submit = "mutation ($litres: Decimal!) { submitFuelRequest(input: {litres: $litres}) { errors { code } } }"
     set_role = """mutation ($id: ID!, $role: Role!) {
         setRole(input: {userId: $id, role: $role}) { user { role } errors { code } } }"""
     grace_id = (await people.grace.data("{ viewer { id } }"))["id"]
     root_id = (await people.root.data("{ viewer { id } }"))["id"]
-    watch = "subscription { fuelRequestStatusChanged { status } }"
-    async with people.grace.subscribed(watch) as stream:
+    watch = "subscription { fuelRequestStatusChanged { fuelRequest { litres } } }"
+    async with people.grace.subscribed(watch) as stream, people.grace.subscribed(VISIBILITY) as sight:
         assert await people.ada.error(set_role, id=grace_id, role="USER") == "FORBIDDEN"
+        await people.ada.data(submit, litres="1")
         payload = await people.root.data(set_role, id=grace_id, role="USER")
         assert payload == {"user": {"role": "USER"}, "errors": []}
-        assert await stream.error() == "FORBIDDEN"
-        again = await stream.socket.subscribe(watch)
-        await people.ada.data('mutation { submitFuelRequest(input: {litres: "1"}) { errors { code } } }')
-        await people.grace.data('mutation { submitFuelRequest(input: {litres: "2"}) { errors { code } } }')
-        assert (await again.next())["status"] == "PENDING"
-        assert not again.early
+        await people.ada.data(submit, litres="2")
+        await people.grace.data(submit, litres="3")
+        assert (await people.root.data(set_role, id=grace_id, role="APPROVER"))["errors"] == []
+        await people.ada.data(submit, litres="4")
+        told = [(await stream.next())["fuelRequest"]["litres"] for _ in range(3)]
+        assert told == ["1.00", "3.00", "4.00"]
+        seen = [(await sight.next())["kind"] for _ in range(5)]
+        assert seen == ["CAME", "RELOAD", "CAME", "RELOAD", "CAME"]
     last_admin = await people.root.data(set_role, id=root_id, role="USER")
     assert last_admin["errors"] == [{"code": "CONFLICT"}]
 

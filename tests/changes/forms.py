@@ -341,7 +341,8 @@ moment, `f` is a child of `b`. *Nothing to say* means that nothing has changed w
 
 How it works:
 
-- **Flushes.** Mapper events freeze ids, owners, old and new values when the statement of an object runs.
+- **Flushes.** Mapper events freeze ids, old and new values, and what decides who may see the entity, when the
+  statement of an object runs.
 - **Bulk statements.** `update(Model)` and `delete(Model)` read the rows that they hit before and after, all at once.
 - **Everything else** meets a guard at the driver's cursor. It reads each statement text once and refuses what writes a
   tracked table.

@@ -15,8 +15,9 @@ from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.feed import Feed
 from gql_app.changes.models import ChangeEvent, ChangeLogState
+from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.sequencer import move
-from gql_app.changes.topics import Scope, Topic
+from gql_app.changes.topics import Topic
 from gql_app.changes.watch import BUFFER, Lifetime, Watch
 from gql_app.db import Database
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
@@ -111,10 +112,10 @@ async def test_an_event_is_handed_only_to_the_watches_that_want_it(app: App, fee
             super().offer(event)
 
     others = [
-        Counted(feed, [Topic("FuelRequest", "status", None, 1000 + n)], EVERYTHING, Lifetime(), feed.position)
+        Counted(feed, Interest((STATUS._replace(owner_id=1000 + n),), EVERYTHING), Lifetime(), feed.position)
         for n in range(500)
     ]
-    mine = Counted(feed, [STATUS._replace(owner_id=linus.id)], EVERYTHING, Lifetime(), feed.position)
+    mine = Counted(feed, Interest((STATUS._replace(owner_id=linus.id),), EVERYTHING), Lifetime(), feed.position)
     await add_request(app.db, linus)
     await take(mine, 1)
     assert offered == [mine]

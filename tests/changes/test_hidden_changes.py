@@ -266,7 +266,7 @@ async def test_an_owner_is_assigned_as_a_value(db: Database) -> None:
     def by_an_expression(session: Session) -> None:
         session.get_one(FuelRequest, request.id).requester_id = select(User.id).limit(1).scalar_subquery()
 
-    with pytest.raises(TypeError, match="is the owner: assign a value"):
+    with pytest.raises(TypeError, match="decides who may see it: assign a value"):
         await db.write(by_an_expression)
 
 

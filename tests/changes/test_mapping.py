@@ -32,6 +32,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 
+from gql_app.audiences import Audience, owner
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.deliveries.rules import on_change, on_create
 
@@ -122,7 +123,7 @@ def joined(**actions: Any) -> Callable[[Any], Any]:
 
 def owner_of_its_own(base: Any) -> None:
     parent = boat(base)
-    own = {"__tablename__": "owned", "__owner__": "keeper", "keeper": mapped_column(Integer)}
+    own = {"__tablename__": "owned", "__audience__": Audience(owner("keeper")), "keeper": mapped_column(Integer)}
     key = mapped_column(ForeignKey(parent.id), primary_key=True)
     type("Owned", (parent,), {"__annotations__": {}, **own, "id": key})
 
@@ -181,7 +182,10 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an entity's long name": (lambda base: boat(base, __entity__="X" * 65), "too long.*at most 64"),
     "no entity": (lambda base: boat(base, __entity__=None), "no __entity__.*add __entity__"),
     "one entity twice": (twice, "both call themselves"),
-    "an owner that is no column": (lambda base: boat(base, __owner__="nobody"), "__owner__ names 'nobody'.*column"),
+    "an owner that is no column": (
+        lambda base: boat(base, __audience__=Audience(owner("nobody"))),
+        "__audience__ names 'nobody'.*column",
+    ),
     "no version": (imperative, "no version"),
     "concrete inheritance": (concrete, "concrete inheritance.*joined"),
     "ON DELETE CASCADE": (cascading(ondelete="CASCADE"), "ON DELETE CASCADE.*unit of work"),
@@ -200,7 +204,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "an owner in the table of a subclass": (
         owner_of_its_own,
-        "__owner__ is not in the table of its base.*let the base",
+        "Owned has an __audience__ of its own.*let the base",
     ),
     "a dataclass": (dataclass_model, "is a dataclass.*plain ones"),
     "a time with its zone": (with_a_column(Time(timezone=True)), "cannot be tracked.*leave its timezone out"),

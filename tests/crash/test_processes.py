@@ -218,7 +218,7 @@ async def lower_role(pair: Pair) -> Any:
 
 @pytest.mark.parametrize(
     ("act", "code"),
-    [(log_out_everywhere, "UNAUTHENTICATED"), (change_password, "UNAUTHENTICATED"), (lower_role, "FORBIDDEN")],
+    [(log_out_everywhere, "UNAUTHENTICATED"), (change_password, "UNAUTHENTICATED")],
 )
 async def test_who_may_see_no_more_is_cut_off_at_the_other_process_at_once(
     pair: Pair, act: Callable[[Pair], Any], code: str
@@ -234,6 +234,17 @@ async def test_who_may_see_no_more_is_cut_off_at_the_other_process_at_once(
             assert ended - done < AT_ONCE
         request_id = await submit(pair.at_here("ada"))
         assert (await others.next())["fuelRequest"]["id"] == request_id
+
+
+async def test_a_changed_role_changes_what_the_other_process_shows(pair: Pair) -> None:
+    async with ears(pair.at_there("grace")) as there, listening("sse", pair.at_there("root"), WATCH) as others:
+        first = await submit(pair.at_here("ada"))
+        assert (await lower_role(pair))["errors"] == []
+        unseen = await submit(pair.at_here("ada"))
+        hers = await submit(pair.at_here("grace"))
+        for ear in there.values():
+            assert [(await ear.next())["fuelRequest"]["id"] for _ in range(2)] == [first, hers]
+        assert [(await others.next())["fuelRequest"]["id"] for _ in range(3)] == [first, unseen, hers]
 
 
 async def timed_end(ear: Ear) -> tuple[str, float]:

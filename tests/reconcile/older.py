@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tests.reconcile.filled import stamp
 
-REVISIONS = tuple(f"{number:04}" for number in range(1, 9))
+REVISIONS = tuple(f"{number:04}" for number in range(1, 10))
 
 ADA, LINUS, MARY = 1, 2, 3
 """The users' ids: the tables number their rows from 1 on."""

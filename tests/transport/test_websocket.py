@@ -13,7 +13,7 @@ import websockets
 from asyncpg import ConnectionDoesNotExistError
 from sqlalchemy.exc import DBAPIError
 
-from gql_app.changes import log
+from gql_app.changes import pages
 from gql_app.transport import websocket
 from gql_app.transport.frames import FrameProtocol
 from gql_app.transport.websocket import MAX_OPERATIONS
@@ -455,7 +455,7 @@ async def test_an_outage_is_told_from_a_fault_so_that_clients_come_back(
     def fail(*args: object) -> None:
         raise failure
 
-    monkeypatch.setattr(log, "page", fail)  # what streams read; the feed and the worker look for themselves
+    monkeypatch.setattr(pages, "page", fail)  # what streams read; the feed and the worker look for themselves
     async with people.root.socket() as socket:
         payload = {"query": 'subscription { changes(after: "0") { cursor } }'}
         await socket.send({"type": "subscribe", "id": "1", "payload": payload})

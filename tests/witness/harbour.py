@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Boolean, Date, DateTime, Enum, Float, ForeignKey, LargeBinary, Numeric, String, Time
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from gql_app.audiences import Audience, owner
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId, UtcDateTime
 
@@ -29,7 +30,7 @@ class Vessel(Tracked, Base):
 
     __tablename__ = "vessels"
     __entity__ = "Vessel"
-    __owner__ = "captain"
+    __audience__ = Audience(owner("captain"))
     __mapper_args__ = {"polymorphic_on": "sort", "polymorphic_identity": "vessel"}  # noqa: RUF012
 
     number: Mapped[int] = mapped_column(BigId, primary_key=True)

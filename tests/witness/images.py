@@ -54,7 +54,8 @@ class Entry:
         taken = {name: rest.pop(name) for name in _COLUMNS}
         position = rest.pop("position", None)
         rest.pop("id", None)
-        rest.pop("decisions", None)  # what rules decided: older versions of the tables have no room for it
+        for name in ("decisions", "audience", "audience_before"):
+            rest.pop(name, None)  # older versions of the tables have no room for it
         taken |= {name: UUID(taken[name]) for name in ("entity_id", "change_set")}
         taken["occurred_at"] = meaning(UtcDateTime(), taken["occurred_at"])
         return cls(**taken, others=tuple(sorted(rest.items())), position=position)

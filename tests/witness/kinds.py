@@ -9,6 +9,7 @@ from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
+from gql_app.audiences.kinds import kind_of
 from gql_app.changes.tracking import Tracked, entity_type, tracked_attributes
 
 Row = dict[str, Any]
@@ -33,7 +34,8 @@ class Attribute:
 class Kind:
     """A kind of entity. `tables` are those of its inheritance hierarchy, the one with the public id first.
 
-    Each of these tables has the same primary key. `owner` is a table and a column.
+    Each of these tables has the same primary key. `owner` is a table and a column. `names_owner`: its rows say whose it
+    is, and not those of a parent.
     """
 
     entity: str
@@ -41,6 +43,7 @@ class Kind:
     attributes: tuple[Attribute, ...]
     owner: tuple[str, str] | None
     public_id: str
+    names_owner: bool = True
 
     @property
     def base(self) -> str:
@@ -73,13 +76,14 @@ def _kind_of(root: Mapper[Any]) -> Kind:
         assert isinstance(mapper.local_table, Table)
         tables.setdefault(mapper.local_table)
         attributes |= {attribute.name: attribute for attribute in _attributes_of(mapper)}
-    owner = root.class_.__owner__
+    owner = kind_of(root.class_).owner
     return Kind(
         entity_type(root.class_),
         tuple(tables),
         tuple(attributes.values()),
         _place_of(root, owner) if owner else None,
         _place_of(root, "public_id")[1],
+        kind_of(root.class_).is_plain,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, Enum, Float, ForeignKey, 
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from gql_app.audiences import Audience, owner
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId, Timestamped, UtcDateTime
 
@@ -29,7 +30,7 @@ class Ship(Tracked, Timestamped, Base):
 
     __tablename__ = "prop_ships"
     __entity__ = "PropShip"
-    __owner__ = "captain"
+    __audience__ = Audience(owner("captain"))
     __mapper_args__ = {"polymorphic_on": "sort", "polymorphic_identity": "ship"}  # noqa: RUF012
     __table_args__ = (CheckConstraint("depth >= 0", name="prop_ships_float"),)
 

@@ -1,0 +1,236 @@
+"""What a model's declaration comes to: who sees the kind as a whole, and what decides about one entity.
+
+Must hold: whatever decides who may see an entity is a column that the log follows. `changes.mapping` refuses the rest.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import UUID
+
+from sqlalchemy import Column, ForeignKey, Table
+from sqlalchemy import inspect as sa_inspect
+from sqlalchemy.orm import Mapper
+
+from gql_app.audiences.declaration import ROLE, USER, Audience, Held, Parent, RoleHeld, Rows, key_text
+
+Model = type[Any]
+
+_kinds: "dict[Model, Kind]" = {}
+_begun: set[Model] = set()
+"""The models whose declarations are being followed, from a child to its parents."""
+
+
+class Untrackable(TypeError):
+    """A model is mapped in a way that the change log could not follow."""
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise Untrackable(f"{what}: {instead}")
+
+
+def is_hidden(value: Any) -> bool:
+    """What the column of an ``unless`` says (see `conditions.is_unset`)."""
+    return value is not None and value is not False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Related:
+    """Rows of another model that decide about entities of this one. All are names of attributes.
+
+    `of` of the model refers to `mine` of this one; the rows' `column` holds the value of a key of `kind`.
+    """
+
+    model: Model
+    of: str
+    mine: str
+    column: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Above:
+    """The entity above: `column` refers to `theirs` of the model. `always`: there is one, the column is not NULL."""
+
+    model: Model
+    column: str
+    theirs: str
+    always: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """The audience of one kind of entity, by its base model.
+
+    `readers` are the roles that see all of the kind. `role_keys` are those of roles where `unless` decides row by row;
+    such a key stands beside each event. `key_kinds` are the kinds of keys that events of this kind may carry besides
+    the owner's.
+    """
+
+    model: Model
+    entity: str
+    owner: str | None
+    held: tuple[Held, ...]
+    readers: frozenset[enum.Enum]
+    role_keys: frozenset[str]
+    rows: tuple[Related, ...]
+    above: tuple[Above, ...]
+    unless: str | None
+    admins: bool
+    key_kinds: frozenset[str]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the columns of a row alone decide about it."""
+        return not (self.rows or self.above)
+
+    @property
+    def is_owners(self) -> bool:
+        """Whether the owner and whole roles alone see it."""
+        return self.is_plain and self.unless is None and all(each.is_owner for each in self.held)
+
+    def keys_of(self, held: Mapping[str, Any]) -> tuple[int | None, set[str]] | None:
+        """The owner and the other keys that a row's own columns name; None: it is hidden."""
+        if self.unless is not None and is_hidden(held[self.unless]):
+            return None
+        others = set(self.role_keys)
+        for part in self.held:
+            if not part.is_owner and (value := held[part.column]) is not None:
+                others.add(key_text(part.kind, value))
+        return None if self.owner is None else held[self.owner], others
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The attributes of its own that decide."""
+        found = [each.column for each in self.held] + [each.column for each in self.above]
+        found += [each.mine for each in self.rows]
+        return tuple(dict.fromkeys([*found, *((self.unless,) if self.unless else ())]))
+
+
+def root_of(model: Model) -> Model:
+    mapper: Mapper[Any] = sa_inspect(model)
+    root: Model = mapper.base_mapper.class_
+    return root
+
+
+def _name(model: Model) -> str:
+    return str(model.__entity__)
+
+
+def forget() -> None:
+    """What was found out: another model was mapped."""
+    _kinds.clear()
+
+
+def kind_of(model: Model) -> Kind:
+    """The audience of a model's entities; that of its base. Raises Untrackable."""
+    found = _kinds.get(model)
+    if found is None:
+        root = root_of(model)
+        if root in _begun:
+            _refuse(
+                f"{root.__name__}.__audience__ is that of a parent of its own kind", "name keys that are in columns"
+            )
+        _begun.add(root)
+        try:
+            found = _kinds[model] = _kinds[root] = _kinds.get(root) or _kind_of(root)
+        finally:
+            _begun.discard(root)
+    return found
+
+
+def _kind_of(model: Model) -> Kind:
+    declared: Audience = model.__audience__
+    mapper: Mapper[Any] = sa_inspect(model)
+    held = tuple(each for each in declared.parts if isinstance(each, Held))
+    for each in held:
+        column_of(model, each.column)
+    related = tuple(_related(model, each) for each in declared.parts if isinstance(each, Rows))
+    above = tuple(_above(mapper, each) for each in declared.parts if isinstance(each, Parent))
+    parents = [kind_of(each.model) for each in above]
+    roles = frozenset(each.role for each in declared.parts if isinstance(each, RoleHeld))
+    roles = roles.union(*(kind_of(each.model).readers for each in above if each.always))
+    if declared.unless is not None:
+        column_of(model, declared.unless, of_a_key=False)
+        role_keys, roles = frozenset(key_text(ROLE, each.name) for each in roles), frozenset()
+    else:
+        role_keys = frozenset()
+    owner = next((each.column for each in held if each.is_owner), None)
+    kinds_of_keys = {each.kind for each in held if not each.is_owner} | {each.kind for each in related}
+    if role_keys or any(not each.always and kind_of(each.model).readers for each in above):
+        kinds_of_keys.add(ROLE)
+    kinds_of_keys = kinds_of_keys.union(*(each.key_kinds for each in parents))
+    if parents and (owner or len(parents) > 1):  # the owner of another one is one of the others
+        kinds_of_keys.add(USER)
+    return Kind(
+        model,
+        _name(model),
+        owner,
+        held,
+        roles,
+        role_keys,
+        related,
+        above,
+        declared.unless,
+        declared.admins and all(each.admins for each in parents),
+        frozenset(kinds_of_keys),
+    )
+
+
+def _related(model: Model, part: Rows) -> Related:
+    other = root_of(part.model())
+    if not hasattr(other, "__entity__"):
+        _refuse(f"{model.__name__}.__audience__ asks for rows of {other.__name__}", "make that model Tracked")
+    column_of(other, part.column)
+    return Related(other, part.of, _referred(other, part.of, model), part.column, part.kind)
+
+
+def _above(mapper: Mapper[Any], part: Parent) -> Above:
+    model: Model = mapper.class_
+    column = column_of(model, part.column, of_a_key=False)
+    for key in column.foreign_keys:
+        target = key.column.table
+        for other in mapper.registry.mappers:
+            if other.local_table is target and hasattr(other.class_, "__audience__"):
+                root = root_of(other.class_)
+                return Above(root, part.column, _attribute(root, key.column), always=not column.nullable)
+    return _refuse(
+        f"{model.__name__}.__audience__ asks for the entity that {part.column} refers to",
+        "make it a foreign key to the table of a tracked model",
+    )
+
+
+def _referred(model: Model, name: str, target: Model) -> str:
+    """The attribute of ``target`` that this foreign key of ``model`` refers to."""
+    table = table_of(target)
+    found: list[ForeignKey] = [
+        key for key in column_of(model, name, of_a_key=False).foreign_keys if key.column.table is table
+    ]
+    if len(found) != 1:
+        _refuse(f"{target.__name__}.__audience__ asks for rows of {model.__name__} by {name}", "name its foreign key")
+    return _attribute(target, found[0].column)
+
+
+def _attribute(model: Model, column: Column[Any]) -> str:
+    mapper: Mapper[Any] = sa_inspect(model)
+    return mapper.get_property_by_column(column).key
+
+
+def table_of(model: Model) -> Table:
+    table: Any = sa_inspect(model).local_table
+    return table  # type: ignore[no-any-return]
+
+
+def column_of(model: Model, name: str, *, of_a_key: bool = True) -> Column[Any]:
+    """The column of an attribute that decides. Raises Untrackable for one that cannot be followed."""
+    mapper: Mapper[Any] = sa_inspect(model)
+    column = mapper.columns.get(name)
+    where = f"{model.__name__}.__audience__"
+    if not isinstance(column, Column):
+        _refuse(f"{where} names {name!r}", "name a column attribute of the model")
+    if column.table is not mapper.base_mapper.local_table:
+        _refuse(f"{where} names {name!r}, which is not in the table of its base", "name columns that all of them have")
+    if of_a_key and not issubclass(column.type.python_type, int | UUID):
+        _refuse(f"{where} names {name!r}, of the type {column.type!r}", "keys are made of integers and UUIDs")
+    return column

@@ -1,0 +1,1 @@
+"""What comes into the viewer's sight, and what leaves it."""

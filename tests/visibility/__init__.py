@@ -1,0 +1,1 @@
+"""Who sees what, as a client sees it."""
