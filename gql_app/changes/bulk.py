@@ -24,6 +24,7 @@ from gql_app.audiences.registry import followed
 from gql_app.changes.capture import pending
 from gql_app.changes.codec import Frozen
 from gql_app.changes.net import Entity, Pair
+from gql_app.changes.subjects import is_kept
 from gql_app.changes.tracking import Tracked, attributes_of, codecs_of, mapper_of, table_of
 from gql_app.db import Timestamped, UntrackedWrite, WriteSession, announcing
 
@@ -132,13 +133,14 @@ def _delete(state: ORMExecuteState, model: type[Tracked], statement: Delete) -> 
     rows = _Rows(session, model)
     before = rows.hit(state, statement)
     statement = rows.only(before, statement)
+    objects = rows.objects(before) if is_kept(model) else {}
     with _recorded_or_spoiled(session, f"delete({model.__name__})"):
         result = state.invoke_statement(statement, execution_options=announcing(table_of(model).name))
         left = rows.read(before)
         noted = pending(session)
         for public_id, old in before.items():
             if public_id not in left:
-                noted.add(Entity(old.model, public_id, old.held, old.held, deleted=True))
+                noted.add(Entity(old.model, public_id, old.held, old.held, objects.get(public_id), deleted=True))
     return result
 
 
@@ -227,6 +229,12 @@ class _Rows:
         """The rows as they are now, whether they still meet any criteria or not."""
         query = select(self._table.c.public_id, *self._columns).order_by(*self._mapper.primary_key)
         return self._found(query.where(self.among(ids, self._table.c.public_id)), {}) if ids else {}
+
+    def objects(self, rows: Mapping[UUID, _Row]) -> dict[UUID, Tracked]:
+        """The objects of these rows, with all that they hold."""
+        query = select(self._mapper.class_).where(self.among(rows))
+        found = self._session.scalars(query.execution_options(populate_existing=True))
+        return {each.public_id: each for each in found}
 
     def refresh(self, rows: Mapping[UUID, _Row]) -> None:
         """The objects of these rows that the session holds show what is in them now."""

@@ -131,44 +131,49 @@ def pending(session: Session) -> Pending:
     return found
 
 
-def entries_of(entity: Entity, changes: Sequence[NetChange], sides: Sides) -> Iterator[Entry]:
-    """The log entries of an entity's net changes, and one if others may see it now."""
-    if entity.created and entity.deleted:
-        return
-    before, keys = sides.both(entity)
-    came_or_left = before.all if entity.created or entity.deleted else None
-    for change in changes:
-        yield _entry(change, keys, came_or_left)
-        came_or_left = None
-    if not (entity.created or entity.deleted) and keys != before and keys.all != before.all:
-        name = entity_type(entity.model)
-        yield Entry(
-            ChangeKind.UPDATED,
-            name,
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of one entity, and to whom. `before` is who could see it before, where that is not the same."""
+
+    changes: Sequence[NetChange]
+    readers: Keys
+    before: Keys | None
+
+    @classmethod
+    def of(cls, entity: Entity, sides: Sides) -> "_Told":
+        before, readers = sides.both(entity)
+        changes = [*entity.net()]
+        if entity.created or entity.deleted:
+            return cls(changes, readers, before)
+        was, is_now = before.all, readers.all
+        if readers == before or was == is_now:
+            return cls(changes, readers, None)
+        moved = NetChange(entity, ChangeKind.UPDATED, AUDIENCE, came=is_now - was, left=was - is_now)
+        return cls([*changes, moved], readers, before)
+
+    def entries(self) -> Iterator[Entry]:
+        """One entry tells that the entity came or left: the first of a new or deleted one, or that of its audience."""
+        for number, change in enumerate(self.changes):
+            turns = change.attribute == AUDIENCE or (number == 0 and change.kind is not ChangeKind.UPDATED)
+            yield self._entry(change, self.before.all if turns and self.before is not None else None)
+
+    def _entry(self, change: NetChange, before: frozenset[str] | None) -> Entry:
+        """Of a secret attribute only that it changed."""
+        entity, name = change.entity, change.attribute
+        has_values = change.old is not None and change.new is not None
+        secret = has_values and name is not None and attributes_of(entity.model)[name].secret
+        return Entry(
+            change.kind,
+            entity_type(entity.model),
             entity.public_id,
-            AUDIENCE,
-            owner_id=keys.owner_id,
-            audience=keys.others,
-            before=before.all,
+            name,
+            None if secret or change.old is None else change.old.text,
+            None if secret or change.new is None else change.new.text,
+            self.readers.owner_id,
+            json.dumps(change.decisions, sort_keys=True, separators=(",", ":")) if change.decisions else None,
+            self.readers.others,
+            before,
         )
-
-
-def _entry(change: NetChange, keys: Keys, before: frozenset[str] | None) -> Entry:
-    """The log entry of a net change; of a secret attribute only that it changed."""
-    entity, name = change.entity, change.attribute
-    secret = name is not None and attributes_of(entity.model)[name].secret
-    return Entry(
-        change.kind,
-        entity_type(entity.model),
-        entity.public_id,
-        name,
-        None if secret or change.old is None else change.old.text,
-        None if secret or change.new is None else change.new.text,
-        keys.owner_id,
-        json.dumps(change.decisions, sort_keys=True, separators=(",", ":")) if change.decisions else None,
-        keys.others,
-        before,
-    )
 
 
 @event.listens_for(WriteSession, "before_commit", propagate=True)
@@ -186,13 +191,12 @@ def _write_down(session: Session) -> None:
         return
     noted.spoil("what the transaction changed")  # until all of it is written: who catches an error commits nothing
     entities = noted.take()
-    changes = [[*entity.net()] for entity in entities]
-    change_set = uuid4()
-    flat = [change for each in changes for change in each]
-    owed = [entry for recorder in _recorders for entry in recorder(session, change_set, flat)]
     sides = Sides(session, entities)
-    entries = [entry for each, its in zip(entities, changes, strict=True) for entry in entries_of(each, its, sides)]
-    entries += [entry for each in sides.others for entry in entries_of(each, (), sides)]
+    told = [_Told.of(entity, sides) for entity in (*entities, *sides.others)]
+    changes = [change for each in told for change in each.changes]
+    change_set = uuid4()
+    owed = [entry for recorder in _recorders for entry in recorder(session, change_set, changes)]
+    entries = [entry for each in told for entry in each.entries()]
     record(session, [*entries, *owed], change_set)
     if session.new or session.dirty or session.deleted or noted:  # the last: flushed by a read of its own
         raise RuntimeError("a recorder or rule changed mapped objects: use Core statements, or do it in the service")

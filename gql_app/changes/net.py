@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from gql_app.changes.codec import Frozen
-from gql_app.changes.models import ChangeKind
+from gql_app.changes.models import NO_KEYS, ChangeKind
 from gql_app.changes.tracking import Tracked, entity_type
 
 Pair = tuple[Frozen, Frozen]
@@ -64,8 +64,9 @@ class Entity:
 class NetChange:
     """What one attribute was before the transaction and what it is after it.
 
-    `attribute`, `old` and `new` are None for a created or deleted entity as a whole. Recorders fill `decisions`: what
-    each rule made of this change.
+    `attribute`, `old` and `new` are None for a created or deleted entity as a whole. The attribute `AUDIENCE` tells
+    that others may see the entity now; `came` and `left` are the keys that do and no longer do. Recorders fill
+    `decisions`: what each rule made of this change.
     """
 
     entity: Entity
@@ -73,6 +74,8 @@ class NetChange:
     attribute: str | None = None
     old: Frozen | None = None
     new: Frozen | None = None
+    came: frozenset[str] = NO_KEYS
+    left: frozenset[str] = NO_KEYS
     decisions: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -12,6 +12,17 @@ from gql_app.changes.tracking import Tracked, mapper_of
 AT_ONCE = 500
 """Objects that are loaded by one statement."""
 
+_kept: set[type[Tracked]] = set()
+
+
+def keep_deleted(model: type[Tracked]) -> None:
+    """Load the objects of this model before a bulk statement deletes their rows: a rule will ask for them."""
+    _kept.add(model)
+
+
+def is_kept(model: type[Tracked]) -> bool:
+    return any(issubclass(model, each) or issubclass(each, model) for each in _kept)
+
 
 class Subjects:
     """Finds the object of an entity in the session; those of bulk statements are loaded, many at a time.

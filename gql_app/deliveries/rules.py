@@ -5,11 +5,12 @@
         yield sms(change.session.get_one(User, change.subject.requester_id), f"… {change.new}")
 
 A rule is run right before the commit, with the net change, and what it yields is written in the same transaction.
-It may read from ``change.session`` and must not change anything.
+It may read from ``change.session`` and must not change anything. It may owe nothing: what it decides is written down
+beside the change, and `gql-app check` holds it to that.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
@@ -17,17 +18,19 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from gql_app.audiences.declaration import USER, key_text
 from gql_app.changes.capture import Entry, add_recorder
 from gql_app.changes.codec import Frozen
-from gql_app.changes.models import NO_KEYS, ChangeKind
-from gql_app.changes.net import NetChange
-from gql_app.changes.subjects import Subjects
+from gql_app.changes.models import AUDIENCE, NO_KEYS, ChangeKind
+from gql_app.changes.net import Entity, NetChange
+from gql_app.changes.subjects import Subjects, keep_deleted
 from gql_app.changes.tracking import Tracked, tracked_attributes
 from gql_app.db import ANNOUNCED
 from gql_app.deliveries.messages import Owed
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 
 S = TypeVar("S", bound=Tracked)
+V = TypeVar("V")
 
 LONGEST_NAME = 128
 """Characters of a rule's name with its module, as wide as the deliveries' column."""
@@ -37,25 +40,58 @@ NO_RECIPIENT = {Channel.SMS: "no phone number", Channel.EMAIL: "no e-mail addres
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[S]):
-    """What a rule is handed. `old` and `new` are None where the entity as a whole was created or deleted."""
+    """What a rule is handed.
+
+    `old` and `new` are the values of a rule's only attribute, and None for all other rules. `came` and `left` are the
+    keys that see the entity now and did not before, and the other way round; only rules of `on_audience` have them.
+    """
 
     subject: S
     old: Any
     new: Any
     session: Session
+    values: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
+    came: frozenset[str] = NO_KEYS
+    left: frozenset[str] = NO_KEYS
+
+    def changed(self, attribute: InstrumentedAttribute[Any]) -> bool:
+        """Whether the transaction has changed this tracked attribute."""
+        return attribute.key in self.values
+
+    def was(self, attribute: InstrumentedAttribute[V]) -> V:
+        """The value of a tracked attribute before the transaction."""
+        found: V = self.values[attribute.key][0] if self.changed(attribute) else getattr(self.subject, attribute.key)
+        return found
+
+    @property
+    def people_who_came(self) -> Sequence[int]:
+        """The ids of the users whom the entity names now and did not name before."""
+        return _people(self.came)
+
+    @property
+    def people_who_left(self) -> Sequence[int]:
+        """The ids of the users whom the entity named before and does not name now."""
+        return _people(self.left)
+
+
+def _people(keys: frozenset[str]) -> Sequence[int]:
+    prefix = key_text(USER, "")
+    return sorted(int(key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
 
 
 Rule = Callable[[Change[Any]], Iterable[Owed]]
+Condition = Callable[[Change[Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A rule, and what it is run for."""
+    """A rule, and what it is run for: a change of one of the attributes; without attributes the entity as a whole."""
 
     model: type[Tracked]
     kind: ChangeKind
-    attribute: str | None
+    attributes: tuple[str, ...]
     propagate: bool
+    when: Condition | None
     rule: Rule
 
     @property
@@ -65,33 +101,55 @@ class Registration:
     def applies_to(self, model: type[Tracked]) -> bool:
         return issubclass(model, self.model) if self.propagate else model is self.model
 
+    def concerns(self, change: NetChange) -> bool:
+        wanted = not self.attributes or change.attribute in self.attributes
+        return wanted and self.kind is change.kind and self.applies_to(change.entity.model)
+
 
 registrations: list[Registration] = []
 
 
-def on_change(attribute: InstrumentedAttribute[Any], *, propagate: bool) -> Callable[[Rule], Rule]:
-    """Run the rule when this tracked attribute of an existing entity changes; with ``propagate`` of subclasses too.
+def on_change(
+    *attributes: InstrumentedAttribute[Any], propagate: bool, when: Condition | None = None
+) -> Callable[[Rule], Rule]:
+    """Run the rule when one of these tracked attributes of an existing entity changes, once for all of them.
 
-    A rule may owe nothing. What it decides is written down beside the change, and `gql-app check` holds it to that.
+    With ``propagate`` also for subclasses; with ``when`` only where it says so of the change.
 
     Raises:
-        TypeError: the attribute is not tracked, so the rule would never run.
+        TypeError: an attribute is not tracked, so the rule would never run; or they are not of one model.
     """
-    model: Any = attribute.class_
-    name = attribute.key
-    if not issubclass(model, Tracked) or name not in tracked_attributes(model):
-        raise TypeError(f"{model.__name__}.{name} is not tracked: declare it with tracked(…)")
-    return _register(model, ChangeKind.UPDATED, name, propagate)
+    models = {attribute.class_ for attribute in attributes}
+    if len(models) != 1:
+        raise TypeError("on_change() takes one or several attributes of one model")
+    model: Any = next(iter(models))
+    for each in attributes:
+        if not issubclass(model, Tracked) or each.key not in tracked_attributes(model):
+            raise TypeError(f"{model.__name__}.{each.key} is not tracked: declare it with tracked(…)")
+    return _register(model, ChangeKind.UPDATED, tuple(each.key for each in attributes), propagate, when)
 
 
-def on_create(model: type[Tracked], *, propagate: bool) -> Callable[[Rule], Rule]:
+def on_create(model: type[Tracked], *, propagate: bool, when: Condition | None = None) -> Callable[[Rule], Rule]:
     """Run the rule once for every new entity of this model; the rest as with `on_change`."""
-    return _register(model, ChangeKind.CREATED, None, propagate)
+    return _register(model, ChangeKind.CREATED, (), propagate, when)
 
 
-def _register(model: type[Tracked], kind: ChangeKind, name: str | None, propagate: bool) -> Callable[[Rule], Rule]:
+def on_delete(model: type[Tracked], *, propagate: bool, when: Condition | None = None) -> Callable[[Rule], Rule]:
+    """Run the rule once for every deleted entity of this model. ``change.subject`` shows what its row held."""
+    keep_deleted(model)
+    return _register(model, ChangeKind.DELETED, (), propagate, when)
+
+
+def on_audience(model: type[Tracked], *, propagate: bool, when: Condition | None = None) -> Callable[[Rule], Rule]:
+    """Run the rule when others may see an existing entity of this model: see `Change.came` and `Change.left`."""
+    return _register(model, ChangeKind.UPDATED, (AUDIENCE,), propagate, when)
+
+
+def _register(
+    model: type[Tracked], kind: ChangeKind, attributes: tuple[str, ...], propagate: bool, when: Condition | None
+) -> Callable[[Rule], Rule]:
     def register(rule: Rule) -> Rule:
-        registration = Registration(model, kind, name, propagate, rule)
+        registration = Registration(model, kind, attributes, propagate, when, rule)
         if len(registration.name) > LONGEST_NAME:
             raise TypeError(f"the name {registration.name} is too long: use at most {LONGEST_NAME} characters")
         registrations.append(registration)
@@ -101,36 +159,41 @@ def _register(model: type[Tracked], kind: ChangeKind, name: str | None, propagat
 
 
 def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, UUID, Owed]]:
-    """What the rules owe, by which rule, and for which entity. Each decision is noted at its change."""
-    met = [(change, rule) for change in _about(changes) for rule in registrations if _concerns(rule, change)]
-    subjects = Subjects(session, (change.entity for change, _ in met))
-    for change, registration in met:
-        old, new = (None, None) if registration.attribute is None else (_value(change.old), _value(change.new))
-        subject = subjects.of(change.entity)
-        decision: dict[str, Any] = change.decisions.setdefault(registration.name, {})
-        for owed in registration.rule(Change(subject, old, new, session)):
+    """What the rules owe, by which rule, and for which entity. Each decision is noted at a change of the entity."""
+    met = list(_met(changes))
+    subjects = Subjects(session, (its[0].entity for _, its in met))
+    for registration, its in met:
+        entity = its[0].entity
+        change = _change(registration, its, subjects.of(entity), session)
+        if registration.when is not None and not registration.when(change):
+            continue
+        decision: dict[str, Any] = its[0].decisions.setdefault(registration.name, {})
+        for owed in registration.rule(change):
             if owed.recipient:
                 counts = decision.setdefault("owed", {})
                 counts[owed.channel.name] = counts.get(owed.channel.name, 0) + 1
-                yield registration.name, change.entity.public_id, owed
+                yield registration.name, entity.public_id, owed
             else:
                 decision.setdefault("nothing", []).append(f"{owed.channel.name}: {NO_RECIPIENT[owed.channel]}")
 
 
-def _about(changes: Sequence[NetChange]) -> Iterator[NetChange]:
-    """The changes, and of a new entity one for all of its values."""
-    created = set()
+def _met(changes: Sequence[NetChange]) -> Iterator[tuple[Registration, Sequence[NetChange]]]:
+    """Each rule with the changes of one entity that it concerns."""
+    by_entity: dict[int, tuple[Entity, list[NetChange]]] = {}
     for change in changes:
-        if change.kind is not ChangeKind.CREATED:
-            yield change
-        elif id(change.entity) not in created:
-            created.add(id(change.entity))
-            yield change
+        by_entity.setdefault(id(change.entity), (change.entity, []))[1].append(change)
+    for _, its in by_entity.values():
+        for registration in registrations:
+            if found := [change for change in its if registration.concerns(change)]:
+                yield registration, found
 
 
-def _concerns(rule: Registration, change: NetChange) -> bool:
-    wanted = rule.attribute is None or rule.attribute == change.attribute
-    return wanted and rule.kind is change.kind and rule.applies_to(change.entity.model)
+def _change(registration: Registration, its: Sequence[NetChange], subject: Any, session: Session) -> Change[Any]:
+    values = {each.attribute: (_value(each.old), _value(each.new)) for each in its if each.old is not None}
+    only = len(registration.attributes) == 1 and registration.kind is ChangeKind.UPDATED
+    old, new = next(iter(values.values()), (None, None)) if only else (None, None)
+    found: dict[str, tuple[Any, Any]] = {name: pair for name, pair in values.items() if name is not None}
+    return Change(subject, old, new, session, found, its[0].came, its[0].left)
 
 
 def _value(frozen: Frozen | None) -> Any:
