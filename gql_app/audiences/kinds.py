@@ -65,7 +65,7 @@ class Kind:
 
     `readers` are the roles that see all of the kind. `role_keys` are those of roles where `unless` decides row by row;
     such a key stands beside each event. `key_kinds` are the kinds of keys that events of this kind may carry besides
-    the owner's.
+    the owner's; `has_owner` says whether they may have one.
     """
 
     model: Model
@@ -79,6 +79,7 @@ class Kind:
     unless: str | None
     admins: bool
     key_kinds: frozenset[str]
+    has_owner: bool
 
     @property
     def is_plain(self) -> bool:
@@ -175,6 +176,7 @@ def _kind_of(model: Model) -> Kind:
         declared.unless,
         declared.admins and all(each.admins for each in parents),
         frozenset(kinds_of_keys),
+        owner is not None or any(each.has_owner for each in parents),
     )
 
 

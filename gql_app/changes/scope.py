@@ -80,7 +80,8 @@ class Scope:
             if self.everything and not named & self.entity_types:
                 return Scope(everything=True)
             return Scope(entity_types=named)
-        return Scope(self.owner_id, self.entity_types & named, self.everything, self._keys_for(named))
+        owner_id = self.owner_id if any(_may_be_hers(kind) for kind in named) else None
+        return Scope(owner_id, self.entity_types & named, self.everything, self._keys_for(named))
 
     def narrow(self, topic: Topic) -> tuple[Topic, ...]:
         """The same wish as topics that already hold as much of this scope as routing can check."""
@@ -89,7 +90,9 @@ class Scope:
             return (topic,)
         if kind is None and self.everything and not confidential():
             return (topic,)
-        found = [] if self.owner_id is None else [topic._replace(owner_id=self.owner_id)]
+        found = []
+        if self.owner_id is not None and (kind is None or _has_owner(kind)):
+            found.append(topic._replace(owner_id=self.owner_id))
         if kind is None:
             if self.everything:
                 found.append(topic)
@@ -109,6 +112,16 @@ class Scope:
             return NO_KEYS
         held = self.keys if self.owner_id is None else self.keys | {key_text(USER, self.owner_id)}
         return frozenset(key for key in held if key.partition(":")[0] in wanted)
+
+
+def _has_owner(entity: str) -> bool:
+    """Whether entities of the kind may have an owner; of a kind that is not known here they may."""
+    return entity not in kinds() or kinds()[entity].has_owner
+
+
+def _may_be_hers(entity: str) -> bool:
+    """Whether a user may see an entity of the kind as herself."""
+    return _has_owner(entity) or USER in kinds()[entity].key_kinds
 
 
 @dataclass(frozen=True, slots=True)
