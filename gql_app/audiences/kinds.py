@@ -65,7 +65,8 @@ class Kind:
 
     `readers` are the roles that see all of the kind. `role_keys` are those of roles where `unless` decides row by row;
     such a key stands beside each event. `key_kinds` are the kinds of keys that events of this kind may carry besides
-    the owner's; `has_owner` says whether they may have one.
+    the owner's; `has_owner` says whether they may have one. `is_plain`: the columns of a row alone decide about it;
+    `is_owners`: its owner and whole roles alone see it.
     """
 
     model: Model
@@ -80,16 +81,8 @@ class Kind:
     admins: bool
     key_kinds: frozenset[str]
     has_owner: bool
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the columns of a row alone decide about it."""
-        return not (self.rows or self.above)
-
-    @property
-    def is_owners(self) -> bool:
-        """Whether the owner and whole roles alone see it."""
-        return self.is_plain and self.unless is None and all(each.is_owner for each in self.held)
+    is_plain: bool
+    is_owners: bool
 
     def keys_of(self, held: Mapping[str, Any]) -> tuple[int | None, set[str]] | None:
         """The owner and the other keys that a row's own columns name; None: it is hidden."""
@@ -177,6 +170,8 @@ def _kind_of(model: Model) -> Kind:
         declared.admins and all(each.admins for each in parents),
         frozenset(kinds_of_keys),
         owner is not None or any(each.has_owner for each in parents),
+        is_plain := not (related or above),
+        is_plain and declared.unless is None and all(each.is_owner for each in held),
     )
 
 

@@ -144,10 +144,11 @@ class Sides:
         self._database = _Database(session)
         self.others: Sequence[Entity] = ()
         """Entities that the transaction has not written, and that others may see now."""
-        models = {entity.model for entity in entities}
-        if any(deciding(model) for model in models):
+        plain = True
+        for model in {entity.model for entity in entities}:
+            plain = plain and kind_of(model).is_plain and not deciding(model)
+        if not plain:
             self.others = [*self._seen_by_others()]
-        if self.others or not all(kind_of(model).is_plain for model in models):
             self._read_ahead()
 
     @cached_property
@@ -166,7 +167,8 @@ class Sides:
         kind = kind_of(entity.model)
         if kind.is_owners:
             before = NOBODY if entity.held_before is None else _owners(kind, entity.held_before)
-            return before, before if entity.deleted else _owners(kind, entity.held)
+            same = entity.deleted or entity.held == entity.held_before
+            return before, before if same else _owners(kind, entity.held)
         before = NOBODY if entity.held_before is None else self._before.keys(kind, entity.held_before)
         return before, before if entity.deleted else self._after.keys(kind, entity.held)
 

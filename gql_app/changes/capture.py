@@ -98,11 +98,12 @@ def record(session: Session, entries: Sequence[Entry], change_set: UUID | None =
         }
         for entry in entries
     ]
-    if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(_INTO_OUTBOX, rows)  # the sequencer does the rest
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(_INTO_OUTBOX, rows)  # the sequencer does the rest
     else:
-        session.connection().execute(_INTO_LOG, rows)
-        _index_by_key(session.connection(), entries)
+        connection.execute(_INTO_LOG, rows)
+        _index_by_key(connection, entries)
     session.info[_RECORDED] = True
 
 
@@ -145,8 +146,7 @@ class _Told:
         changes = [*entity.net()]
         if entity.created or entity.deleted:
             return cls(changes, readers, before)
-        was, is_now = before.all, readers.all
-        if readers == before or was == is_now:
+        if readers is before or (was := before.all) == (is_now := readers.all):
             return cls(changes, readers, None)
         moved = NetChange(entity, ChangeKind.UPDATED, AUDIENCE, came=is_now - was, left=was - is_now)
         return cls([*changes, moved], readers, before)

@@ -32,7 +32,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 
-from gql_app.audiences import Audience, owner
+from gql_app.audiences import Audience, owner, parent
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.deliveries.rules import on_change, on_create
 
@@ -128,6 +128,12 @@ def owner_of_its_own(base: Any) -> None:
     type("Owned", (parent,), {"__annotations__": {}, **own, "id": key})
 
 
+def parent_of_its_own_kind(base: Any) -> None:
+    audience = Audience(owner("keeper"), parent("up"))
+    boat(base, __tablename__="tree", __audience__=audience, keeper=mapped_column(Integer),
+         up=mapped_column(ForeignKey("tree.id")))  # fmt: skip
+
+
 def dataclass_model(base: Any) -> None:
     class Data(MappedAsDataclass, DeclarativeBase):
         pass
@@ -186,6 +192,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda base: boat(base, __audience__=Audience(owner("nobody"))),
         "__audience__ names 'nobody'.*column",
     ),
+    "a parent of its own kind": (parent_of_its_own_kind, "that of a parent of its own kind.*in columns"),
     "no version": (imperative, "no version"),
     "concrete inheritance": (concrete, "concrete inheritance.*joined"),
     "ON DELETE CASCADE": (cascading(ondelete="CASCADE"), "ON DELETE CASCADE.*unit of work"),

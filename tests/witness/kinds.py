@@ -35,7 +35,7 @@ class Kind:
     """A kind of entity. `tables` are those of its inheritance hierarchy, the one with the public id first.
 
     Each of these tables has the same primary key. `owner` is a table and a column. `names_owner`: its rows say whose it
-    is, and not those of a parent.
+    is, always: not those of a parent, and no column hides it.
     """
 
     entity: str
@@ -76,14 +76,15 @@ def _kind_of(root: Mapper[Any]) -> Kind:
         assert isinstance(mapper.local_table, Table)
         tables.setdefault(mapper.local_table)
         attributes |= {attribute.name: attribute for attribute in _attributes_of(mapper)}
-    owner = kind_of(root.class_).owner
+    audience = kind_of(root.class_)
+    owner = audience.owner
     return Kind(
         entity_type(root.class_),
         tuple(tables),
         tuple(attributes.values()),
         _place_of(root, owner) if owner else None,
         _place_of(root, "public_id")[1],
-        kind_of(root.class_).is_plain,
+        audience.is_plain and audience.unless is None,
     )
 
 
