@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -18,6 +18,8 @@ from gql_app.accounts import sessions
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.throttle import Throttle
 from gql_app.api.context import Context
+from gql_app.api.nodes import Nodes
+from gql_app.api.vertical import Vertical
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.broadcast import make_backend
 from gql_app.changes.doorbell import Doorbell
@@ -28,18 +30,20 @@ from gql_app.deliveries.captured import CapturedSender
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
 from gql_app.deliveries.reports import PATH, report_routes
+from gql_app.deliveries.rules import in_force
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import Workers
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.pages.site import graphiql_page, page_routes
-from gql_app.schema import schema
+from gql_app.schema import build
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings
 from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
+from gql_app.verticals import named
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +51,19 @@ logger = logging.getLogger(__name__)
 class App:
     """The parts of one process. `running` opens and closes them."""
 
-    def __init__(self, settings: Settings, *, patient: bool = False) -> None:
-        """``patient`` as with `Database`."""
+    def __init__(
+        self, settings: Settings, verticals: Sequence[Vertical] | None = None, *, patient: bool = False
+    ) -> None:
+        """``verticals``: unless they are given, those that GQL_APP_APP names. ``patient`` as with `Database`.
+
+        Raises:
+            ConfigurationError: GQL_APP_APP does not name verticals.
+        """
         settings.refuse_unsafe()
         self.settings = settings
+        self.verticals = named(settings.app) if verticals is None else verticals
         self.db = Database(settings.database_url.reveal(), patient=patient)
+        self.db.session_info |= in_force(rule for each in self.verticals for rule in each.rules)
         self.backend = make_backend(settings.broadcast_url.reveal())
         self.doorbell = Doorbell(Broadcast("memory://") if self.backend is None else Broadcast(backend=self.backend))
         self.db.on_commit(self.doorbell.ring)
@@ -62,7 +74,8 @@ class App:
         self.workers = Workers(self.db, self.doorbell, partial(senders, settings), poll_seconds=poll)
         self.stopping = asyncio.Event()
         """Set when the process is about to stop: streams end by themselves."""
-        self.resources: Mapping[type, object] = {Passwords: self.passwords, Throttle: Throttle()}
+        nodes = Nodes({kind: finder for each in self.verticals for kind, finder in each.nodes.items()})
+        self.resources: Mapping[type, object] = {Passwords: self.passwords, Throttle: Throttle(), Nodes: nodes}
 
     @contextlib.asynccontextmanager
     async def running(self, *, feed: bool = True, deliver: bool = True) -> AsyncIterator[None]:
@@ -122,9 +135,9 @@ def _status_callback(settings: Settings) -> str | None:
     return settings.public_url + PATH if reachable else None
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The ASGI application; it opens and closes everything in its lifespan."""
-    return create_asgi(App(settings or Settings.from_environment()))
+def create_app(settings: Settings | None = None, verticals: Sequence[Vertical] | None = None) -> ASGIApp:
+    """The ASGI application of these verticals; it opens and closes everything in its lifespan."""
+    return create_asgi(App(settings or Settings.from_environment(), verticals))
 
 
 def create_asgi(app: App) -> ASGIApp:
@@ -139,7 +152,7 @@ def create_asgi(app: App) -> ASGIApp:
             app.stopping.set()
 
     settings = app.settings
-    engine = Engine(schema._schema)
+    engine = Engine(build(app.verticals)._schema)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping)
     websocket = WebSocketEndpoint(engine, app.make_context)

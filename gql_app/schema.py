@@ -1,5 +1,7 @@
-"""The schema: every vertical's part of it, joined. A new vertical adds one line to each of the three."""
+"""The schema of an application: the parts that its verticals bring, joined."""
 
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Annotated, Any, cast
 
 import strawberry
@@ -8,25 +10,13 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.tools import merge_types
 
-from gql_app.accounts import rules as account_rules
-from gql_app.accounts.graphql import AccountQueries, AccountSubscriptions, PremiumUser, StandardUser
-from gql_app.accounts.mutations import AccountMutations
 from gql_app.api.connections import LARGEST_PAGE
 from gql_app.api.context import Info
 from gql_app.api.direct import resolve_directly
 from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
-from gql_app.audit.graphql import AuditQueries, AuditSubscriptions
-from gql_app.deliveries.graphql import DeliveryMutations, DeliveryQueries, DeliverySubscriptions
+from gql_app.api.vertical import Vertical
 from gql_app.errors import Invalid
-from gql_app.fuel_requests import rules as fuel_request_rules
-from gql_app.fuel_requests.graphql import FuelRequestMutations, FuelRequestQueries, FuelRequestSubscriptions
-from gql_app.projects import rules as project_rules
-from gql_app.projects.graphql import ProjectMutations, ProjectQueries, ProjectSubscriptions
-from gql_app.visibility.graphql import VisibilitySubscriptions
-
-RULES = (account_rules, fuel_request_rules, project_rules)
-"""The verticals' rules; to import them is to register them."""
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
 
@@ -46,29 +36,39 @@ class NodeQueries:
         return await find_nodes(info.context, ids)
 
 
-Query = merge_types(
-    "Query", (AccountQueries, NodeQueries, FuelRequestQueries, ProjectQueries, AuditQueries, DeliveryQueries)
-)
-Mutation = merge_types("Mutation", (AccountMutations, FuelRequestMutations, ProjectMutations, DeliveryMutations))
-Subscription = merge_types(
-    "Subscription",
-    (
-        FuelRequestSubscriptions,
-        AccountSubscriptions,
-        ProjectSubscriptions,
-        DeliverySubscriptions,
-        AuditSubscriptions,
-        VisibilitySubscriptions,
-    ),
-)
+def build(verticals: Sequence[Vertical]) -> strawberry.Schema:
+    """The schema of these verticals; the same for the same ones.
 
-schema = strawberry.Schema(
-    Query,
-    Mutation,
-    Subscription,
-    types=[StandardUser, PremiumUser],
-    config=StrawberryConfig(auto_camel_case=True),
-)
+    Raises:
+        ValueError: two verticals bring a field of the same name.
+    """
+    schema = _build(tuple(verticals))
+    mend_introspection(schema)  # others may have been made since
+    return schema
+
+
+@cache
+def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
+    mutations = [part for each in verticals for part in each.mutations]
+    subscriptions = [part for each in verticals for part in each.subscriptions]
+    schema = strawberry.Schema(
+        _root("Query", [NodeQueries, *(part for each in verticals for part in each.queries)]),
+        _root("Mutation", mutations) if mutations else None,
+        _root("Subscription", subscriptions) if subscriptions else None,
+        types=[each for vertical in verticals for each in vertical.types],
+        config=StrawberryConfig(auto_camel_case=True),
+    )
+    resolve_directly(schema._schema.type_map)
+    return schema
+
+
+def _root(name: str, parts: Iterable[type]) -> type:
+    known: dict[str, type] = {}
+    for part in parts:
+        for field in part.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+            if (other := known.setdefault(field.python_name, part)) is not part:
+                raise ValueError(f"{name}.{field.python_name} is brought by {other.__name__} and by {part.__name__}")
+    return merge_types(name, tuple(dict.fromkeys(known.values())))
 
 
 def _is_one_of(kind: Any, info: object) -> bool:
@@ -77,15 +77,11 @@ def _is_one_of(kind: Any, info: object) -> bool:
     return bool(getattr(definition, "is_one_of", False))
 
 
-def mend_introspection() -> None:
-    """`__Type` is one for all schemas of a process: whoever makes another one has to do this again."""
+def mend_introspection(schema: strawberry.Schema) -> None:
+    """`__Type` is one for all schemas of a process: whoever makes another one without `build` has to do this again."""
     cast(GraphQLObjectType, schema._schema.type_map["__Type"]).fields["isOneOf"].resolve = _is_one_of
 
 
-resolve_directly(schema._schema.type_map)
-mend_introspection()
-
-
-def printed() -> str:
+def printed(schema: strawberry.Schema) -> str:
     """The schema in GraphQL's own language, as it stands in ``schema.graphql``."""
     return schema.as_str().rstrip() + "\n"

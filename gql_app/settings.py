@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from gql_app.errors import ConfigurationError
 
 PREFIX = "GQL_APP_"
+DEFAULT_APP = "gql_app.verticals:DEMO"
 DEFAULT_DATABASE_URL = "sqlite+aiosqlite:///gql_app.db"
 
 
@@ -32,6 +33,11 @@ class Secret(str):
 
     def reveal(self) -> str:
         return str.__str__(self)
+
+
+def choose_app(place: str) -> None:
+    """What the command line says of the verticals, for this process and those that it starts."""
+    os.environ[PREFIX + "APP"] = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class Settings:
     poll_interval: timedelta = timedelta(seconds=1)
     inline_worker: bool = True
     demo: bool = False
+    app: str = DEFAULT_APP
+    """``package.module:attribute`` of the list of verticals that are served."""
 
     @property
     def production(self) -> bool:
@@ -104,6 +112,7 @@ class Settings:
             "poll_interval": timedelta(milliseconds=env.number("POLL_INTERVAL_MS", 1000, 20, 60_000)),
             "demo": env.flag("DEMO", False),
             "inline_worker": env.flag("INLINE_WORKER", True),
+            "app": env.text("APP", DEFAULT_APP),
         }
         env.refuse_unknown()
         settings = cls(**{**values, **overrides})  # type: ignore[arg-type]
@@ -114,6 +123,7 @@ class Settings:
         """Leave to the processes that this one starts what its command line said."""
         os.environ[PREFIX + "DEMO"] = str(int(self.demo))
         os.environ[PREFIX + "INLINE_WORKER"] = str(int(self.inline_worker))
+        os.environ[PREFIX + "APP"] = self.app
 
     def refuse_unsafe(self) -> None:
         """In production, raise ConfigurationError for every unsafe setting at once."""

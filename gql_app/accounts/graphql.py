@@ -13,7 +13,7 @@ from gql_app.accounts import models
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Context, Info
 from gql_app.api.lookups import Lookup, as_values, of_values
-from gql_app.api.nodes import Node, node_finder
+from gql_app.api.nodes import Node
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -104,8 +104,7 @@ users_by_id: Lookup[int, User] = Lookup(
 """For `Context.load`."""
 
 
-@node_finder("User")
-def _users_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, User]:
+def users_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, User]:
     query = seen(models.User, holder).where(models.User.public_id.in_(ids))
     return {user.public_id: User.of(user) for user in session.scalars(query)}
 

@@ -1,6 +1,7 @@
 """Everything that has a global id, and how `node(id:)` finds it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,12 @@ from gql_app.audiences.conditions import Holder
 Finder = Callable[[Session, Holder, Sequence[UUID]], Mapping[UUID, Any]]
 """Finds the entities with these public ids that the holder of keys may see, as GraphQL objects."""
 
-_finders: dict[str, Finder] = {}
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """How the entities of an application are found, kind by kind; what `Context.resource` has of it."""
+
+    finders: Mapping[str, Finder]
 
 
 @strawberry.interface(description="Anything that can be fetched again by its id.")
@@ -27,22 +33,12 @@ class Node:
         return strawberry.ID(encode_id(self._kind, self.public_id))
 
 
-def node_finder(kind: str) -> Callable[[Finder], Finder]:
-    """Make entities of this kind findable by their ids."""
-
-    def register(finder: Finder) -> Finder:
-        _finders[kind] = finder
-        return finder
-
-    return register
-
-
 async def as_it_is_now(context: Context, kind: str, public_id: UUID) -> Any:
     """The entity that an event is about, if those who hear of it may see it now; else None.
 
     It is read once for all who share the answer, and again for a single one who may see more than they all do.
     """
-    finder = _finders[kind]
+    finder = context.resource(Nodes).finders[kind]
     for holder in context.who_may_see(kind):
         if (found := await context.load_for(holder, finder, public_id)) is not None:
             return found
@@ -56,9 +52,10 @@ async def find_nodes(context: Context, ids: Sequence[str]) -> list[Node | None]:
     decoded = [decode_id(each) for each in ids]
     for kind, public_id in filter(None, decoded):
         wanted.setdefault(kind, []).append(public_id)
+    finders = context.resource(Nodes).finders
     found = {
-        kind: await context.look_up(_finders[kind], viewer, public_ids)
+        kind: await context.look_up(finders[kind], viewer, public_ids)
         for kind, public_ids in wanted.items()
-        if kind in _finders
+        if kind in finders
     }
     return [found.get(each[0], {}).get(each[1]) if each else None for each in decoded]

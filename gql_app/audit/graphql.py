@@ -14,6 +14,7 @@ from gql_app.accounts.graphql import User, users_by_id
 from gql_app.api.connections import Connection, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id, encode_id
+from gql_app.api.vertical import Vertical
 from gql_app.changes import log, pages
 from gql_app.changes.models import ChangeEvent, ChangeKind
 from gql_app.changes.scope import Interest
@@ -146,3 +147,6 @@ class AuditSubscriptions:
         self, info: Info, filter: ChangeFilter | None = None, after: str | None = None
     ) -> AsyncIterator[Change]:
         return info.context.stream([(filter or ChangeFilter()).topic()], after, Change.of)
+
+
+AUDIT = Vertical("audit", queries=(AuditQueries,), subscriptions=(AuditSubscriptions,))

@@ -19,8 +19,9 @@ from gql_app.db import Database, is_locked, is_outage, now
 from gql_app.deliveries import queue
 from gql_app.errors import ConfigurationError
 from gql_app.reconcile import Finding, reconcile, summary
-from gql_app.schema import printed
+from gql_app.schema import build, printed
 from gql_app.settings import Settings
+from gql_app.verticals import named
 
 LONGEST_DAYS = 36_500
 UNMOVED = (
@@ -66,12 +67,13 @@ async def _migrate() -> None:
 
 
 def run_schema(args: argparse.Namespace) -> int:
+    text = printed(build(named(Settings.from_environment().app)))
     if args.check is None:
-        print(printed(), end="")
+        print(text, end="")
         return 0
     path = Path(args.check)
     kept = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    changes = list(difflib.unified_diff(kept, printed().splitlines(), str(path), "the code", lineterm=""))
+    changes = list(difflib.unified_diff(kept, text.splitlines(), str(path), "the code", lineterm=""))
     print("\n".join(changes) if changes else f"{path} is up to date.")
     return 1 if changes else 0
 

@@ -53,6 +53,8 @@ class Database:
         self._patient = patient and not self.is_sqlite
         self._turn = asyncio.Semaphore(pool_size)  # to queue for a connection here is fair
         self._on_commit: list[Callable[[], None]] = []
+        self.session_info: dict[str, Any] = {}
+        """What the session of every unit of work finds in its ``info``."""
 
     @property
     def sync_engines(self) -> Sequence[Engine]:
@@ -161,7 +163,12 @@ class Database:
 
         It goes on when the caller is cancelled: whether it committed is never left open.
         """
-        task = asyncio.ensure_future(self._write(work, *args, **kwargs))
+
+        def informed(session: Session) -> T:
+            session.info.update(self.session_info)
+            return work(session, *args, **kwargs)
+
+        task = asyncio.ensure_future(self._write(informed))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

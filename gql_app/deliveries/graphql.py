@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session as DbSession
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
-from gql_app.api.nodes import Node, as_it_is_now, node_finder
+from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
+from gql_app.api.vertical import Vertical
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -91,8 +92,7 @@ class Delivery(Node):
         )
 
 
-@node_finder("Delivery")
-def _by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
+def deliveries_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Delivery]:
     query = seen(models.Delivery, holder).where(models.Delivery.public_id.in_(ids))
     return {row.public_id: Delivery.of(row) for row in session.scalars(query)}
 
@@ -184,3 +184,12 @@ class DeliverySubscriptions:
     @strawberry.subscription(description="The messages to oneself; for admins to everybody.")
     def delivery_updated(self, info: Info, after: str | None = None) -> AsyncIterator[DeliveryUpdate]:
         return info.context.stream([Topic("Delivery", "state")], after, DeliveryUpdate.of)
+
+
+DELIVERIES = Vertical(
+    "deliveries",
+    queries=(DeliveryQueries,),
+    mutations=(DeliveryMutations,),
+    subscriptions=(DeliverySubscriptions,),
+    nodes={"Delivery": deliveries_by_public_id},
+)

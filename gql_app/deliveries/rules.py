@@ -107,6 +107,15 @@ class Registration:
 
 
 registrations: list[Registration] = []
+"""All rules of all modules that were imported; an application takes those of its verticals (see `in_force`)."""
+
+_IN_FORCE = "gql_app_rules"
+
+
+def in_force(functions: Iterable[Rule]) -> dict[str, Any]:
+    """What the info of a session needs so that these rules are run in it, and no others."""
+    wanted = set(functions)
+    return {_IN_FORCE: tuple(each for each in registrations if each.rule in wanted)}
 
 
 def on_change(
@@ -160,7 +169,7 @@ def _register(
 
 def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, UUID, Owed]]:
     """What the rules owe, by which rule, and for which entity. Each decision is noted at a change of the entity."""
-    met = list(_met(changes))
+    met = list(_met(session.info.get(_IN_FORCE, registrations), changes))
     subjects = Subjects(session, (its[0].entity for _, its in met))
     for registration, its in met:
         entity = its[0].entity
@@ -177,13 +186,15 @@ def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str,
                 decision.setdefault("nothing", []).append(f"{owed.channel.name}: {NO_RECIPIENT[owed.channel]}")
 
 
-def _met(changes: Sequence[NetChange]) -> Iterator[tuple[Registration, Sequence[NetChange]]]:
+def _met(
+    rules: Sequence[Registration], changes: Sequence[NetChange]
+) -> Iterator[tuple[Registration, Sequence[NetChange]]]:
     """Each rule with the changes of one entity that it concerns."""
     by_entity: dict[int, tuple[Entity, list[NetChange]]] = {}
     for change in changes:
         by_entity.setdefault(id(change.entity), (change.entity, []))[1].append(change)
     for _, its in by_entity.values():
-        for registration in registrations:
+        for registration in rules:
             if found := [change for change in its if registration.concerns(change)]:
                 yield registration, found
 

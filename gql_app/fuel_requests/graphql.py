@@ -20,7 +20,7 @@ from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.lookahead import mentioned
 from gql_app.api.lookups import Lookup, as_values, of_values
-from gql_app.api.nodes import Node, node_finder
+from gql_app.api.nodes import Node
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
@@ -85,8 +85,7 @@ class FuelRequest(Node):
         return of_values(cls, values)
 
 
-@node_finder("FuelRequest")
-def _seen_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
+def seen_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, FuelRequest]:
     query = seen(models.FuelRequest, holder).where(models.FuelRequest.public_id.in_(ids))
     return {row.public_id: FuelRequest.of(row) for row in session.scalars(query)}
 
@@ -264,7 +263,7 @@ class FuelRequestSubscriptions:
     ) -> AsyncIterator[FuelRequestStatusChange]:
         viewer = info.context.require_viewer()
         entity_id = id_of("FuelRequest", id) if id is not None else None
-        if entity_id is not None and not await info.context.look_up(_seen_by_public_id, viewer, [entity_id]):
+        if entity_id is not None and not await info.context.look_up(seen_by_public_id, viewer, [entity_id]):
             raise NotFound
         topic = Topic("FuelRequest", "status", entity_id)
         return info.context.stream([topic], after, FuelRequestStatusChange.of)

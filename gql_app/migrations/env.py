@@ -2,7 +2,7 @@
 
 from alembic import context
 
-import gql_app.schema  # noqa: F401  (imports all models)
+import gql_app.verticals  # noqa: F401  (imports all models)
 from gql_app.db import Base
 
 context.configure(

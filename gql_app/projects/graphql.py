@@ -13,7 +13,7 @@ from gql_app.accounts.graphql import User, users_by_id
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
-from gql_app.api.nodes import Node, as_it_is_now, node_finder
+from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
@@ -86,14 +86,12 @@ class Comment(Node):
         )
 
 
-@node_finder("Project")
-def _projects(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Project]:
+def projects_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Project]:
     query = seen(models.Project, holder).where(models.Project.public_id.in_(ids))
     return {row.public_id: Project.of(row) for row in session.scalars(query)}
 
 
-@node_finder("Comment")
-def _comments(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Comment]:
+def comments_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UUID]) -> Mapping[UUID, Comment]:
     query = seen(models.Comment, holder).where(models.Comment.public_id.in_(ids))
     return {row.public_id: Comment.of(row) for row in session.scalars(query)}
 

@@ -8,6 +8,7 @@ import strawberry
 
 from gql_app.api.context import Info
 from gql_app.api.ids import encode_id
+from gql_app.api.vertical import Vertical
 from gql_app.audiences.declaration import USER, key_text
 from gql_app.audiences.registry import grants
 from gql_app.changes.models import ChangeEvent, ChangeKind
@@ -77,3 +78,6 @@ class VisibilitySubscriptions:
         keys += [Topic(each.entity, each.grant.column, key=key_text(USER, viewer.id)) for each in grants()]
         role = Topic("User", "role", viewer.public_id)
         return info.context.stream([Topic(turns=True), role, *keys], after, VisibilityChange.of, by_scope=True)
+
+
+VISIBILITY = Vertical("visibility", subscriptions=(VisibilitySubscriptions,))

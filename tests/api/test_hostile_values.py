@@ -24,14 +24,15 @@ from graphql import (
 )
 
 from gql_app.api.ids import encode_id
-from gql_app.schema import schema
+from gql_app.schema import build
 from gql_app.settings import Settings
+from gql_app.verticals import DEMO
 from tests.client import PATIENCE, Client
 from tests.people import PASSWORD, People, decide, submit
 from tests.running import Running, serving
 from tests.things import head_of
 
-SCHEMA = schema._schema
+SCHEMA = build(DEMO)._schema
 
 
 def b64(text: str | bytes) -> str:

@@ -6,7 +6,7 @@ from uuid import uuid4
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-import gql_app.schema  # noqa: F401  (registers the rules)
+import gql_app.verticals  # noqa: F401  (registers the rules)
 from gql_app.accounts.models import AuthSession, User
 from gql_app.changes.sequencer import move
 from gql_app.db import ANNOUNCED, Database

@@ -8,14 +8,16 @@ from graphql import get_introspection_query
 from graphql.validation import ValidationContext
 
 import gql_app.transport.documents
-from gql_app.schema import mend_introspection, schema
+from gql_app.schema import build
 from gql_app.transport.documents import Documents
 from gql_app.transport.engine import Engine, Operation
 from gql_app.transport.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
 from gql_app.transport.requests import GraphQLRequest
+from gql_app.verticals import DEMO
 from tests.client import Client
 from tests.people import DECIDE, LOG_IN, SUBMIT, People
 
+SCHEMA = build(DEMO)._schema
 PAGE = "nodes { id status litres requester { id username } decidedBy { id username } }"
 
 
@@ -114,7 +116,7 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("name", [n for n in REFUSED if "equal fields" in n or "huge" in n or "exponential" in n])
 async def test_what_is_dear_to_validate_is_refused_before_it_is_validated(validated: list[Any], name: str) -> None:
-    prepared = await Documents(schema._schema).prepare(REFUSED[name])
+    prepared = await Documents(SCHEMA).prepare(REFUSED[name])
     assert prepared.errors
     assert validated == []
 
@@ -126,7 +128,6 @@ async def test_other_clients_are_answered_while_a_dear_document_is_checked(peopl
 
 async def test_every_type_says_whether_it_is_one_of(anybody: Client) -> None:
     """Strawberry's resolver fails for lists and types that are not null, with an error for each."""
-    mend_introspection()  # other tests have made other schemas
     asked = "{ __schema { types { isOneOf fields { type { isOneOf ofType { isOneOf } } } } } }"
     (types,) = (await anybody.data(asked)).values()
     assert {each["isOneOf"] for each in types} == {False}
@@ -135,7 +136,7 @@ async def test_every_type_says_whether_it_is_one_of(anybody: Client) -> None:
 async def test_what_is_sent_besides_the_declared_variables_is_not_kept() -> None:
     """A subscription keeps its variables for as long as it goes on."""
     request = GraphQLRequest("query ($id: ID!) { node(id: $id) { id } }", {"id": "x", "other": [[]] * 1_000})
-    operation = await Engine(schema._schema).prepare(request)
+    operation = await Engine(SCHEMA).prepare(request)
     assert isinstance(operation, Operation)
     assert operation.request.variables == {"id": "x"}
 
@@ -161,7 +162,7 @@ async def test_the_documents_of_a_frontend_pass(people: People) -> None:
         }}
         fragment user on User {{ {user} }}"""
     for text in (dashboard, LOG_IN, SUBMIT, DECIDE):
-        prepared = await Documents(schema._schema).prepare(text)
+        prepared = await Documents(SCHEMA).prepare(text)
         assert prepared.errors == ()
     assert "errors" not in await people.grace.send(dashboard)
 
@@ -173,7 +174,7 @@ async def test_some_equal_fields_pass(anybody: Client, count: int) -> None:
 
 async def test_a_spread_fragment_counts_where_it_is_spread() -> None:
     page = f"fuelRequests(first: 100) {{ {PAGE} }}"
-    documents = Documents(schema._schema)
+    documents = Documents(SCHEMA)
     once = "{ ...P } fragment P on Query { " + page + " }"
     often = "{ " + " ".join(f"a{i}: fuelRequests(first: 100) {{ nodes {{ ...N }} }}" for i in range(40))
     often += " } fragment N on FuelRequest { id status litres requester { id username } decidedBy { id username } }"
@@ -187,7 +188,7 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
     text = f"{{ {body} }} fragment C on FuelRequestConnection {{ nodes {fields} }}"
     inline = "{ " + " ".join(f"a{i}: fuelRequests {{ nodes {{ ...N }} }}" for i in range(100)) + " }"
     inline += f" fragment N on FuelRequest {fields}"
-    documents = Documents(schema._schema)
+    documents = Documents(SCHEMA)
     assert (await documents.prepare(inline)).errors
     assert (await documents.prepare(text)).errors
 
@@ -195,7 +196,7 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
 async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand long ones, with what is known of them, would be two gigabytes."""
     monkeypatch.setattr(gql_app.transport.documents, "CACHED_CHARACTERS", 1_000)
-    remembering = Documents(schema._schema)
+    remembering = Documents(SCHEMA)
     texts = [f"{{ {' '.join(f'a{n}{i}: __typename' for i in range(9))} }}" for n in range(30)]
     latest = [await remembering.prepare(text) for text in texts][-1]
     assert await remembering.prepare(texts[-1]) is latest

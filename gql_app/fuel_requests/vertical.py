@@ -1,0 +1,19 @@
+"""Fuel requests as a vertical."""
+
+from gql_app.api.vertical import Vertical
+from gql_app.fuel_requests import rules
+from gql_app.fuel_requests.graphql import (
+    FuelRequestMutations,
+    FuelRequestQueries,
+    FuelRequestSubscriptions,
+    seen_by_public_id,
+)
+
+FUEL_REQUESTS = Vertical(
+    "fuel_requests",
+    queries=(FuelRequestQueries,),
+    mutations=(FuelRequestMutations,),
+    subscriptions=(FuelRequestSubscriptions,),
+    nodes={"FuelRequest": seen_by_public_id},
+    rules=(rules.tell_requester,),
+)

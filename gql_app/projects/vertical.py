@@ -1,0 +1,20 @@
+"""Projects and comments as a vertical."""
+
+from gql_app.api.vertical import Vertical
+from gql_app.projects import rules
+from gql_app.projects.graphql import (
+    ProjectMutations,
+    ProjectQueries,
+    ProjectSubscriptions,
+    comments_by_public_id,
+    projects_by_public_id,
+)
+
+PROJECTS = Vertical(
+    "projects",
+    queries=(ProjectQueries,),
+    mutations=(ProjectMutations,),
+    subscriptions=(ProjectSubscriptions,),
+    nodes={"Project": projects_by_public_id, "Comment": comments_by_public_id},
+    rules=(rules.tell_owner,),
+)
