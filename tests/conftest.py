@@ -111,6 +111,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         room = metafunc.definition.path.parent.name
         chosen = os.environ.get("GQL_APP_TEST_BACKENDS", ",".join(BACKENDS)).split(",")
+        if only := metafunc.definition.get_closest_marker("only_on"):
+            assert only.kwargs.get("reason"), "only_on needs its reason"
+            chosen = [each for each in chosen if each in only.args]
         metafunc.parametrize("backend", chosen[:1] if room in INDIFFERENT else chosen, indirect=True)
 
 

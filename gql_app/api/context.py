@@ -1,6 +1,6 @@
 """What a resolver is handed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+from gql_app.api.identity import identity_of
 from gql_app.api.lookups import Lookup
 from gql_app.audiences.conditions import Holder
 from gql_app.audiences.kinds import kind_of
-from gql_app.audiences.registry import depend_on_rows
+from gql_app.audiences.registry import depend_on_rows, granted_kinds
 from gql_app.changes.capture import act_as
 from gql_app.changes.feed import Feed
 from gql_app.changes.log import parse_cursor
@@ -40,7 +41,7 @@ class Stream(AsyncIterator[T], Generic[T]):
     watch: Watch
 
     def __init__(self, of: Callable[..., T | None], viewer: Viewer, *, by_scope: bool = False) -> None:
-        self.identity = identity_of(of)
+        self.identity = identity_of(of, (Context, StrawberryInfo, Viewer))
         self.viewer = viewer
         self._of = of
         self._by_scope = by_scope
@@ -55,37 +56,6 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     async def aclose(self) -> None:
         self.watch.close()
-
-
-def identity_of(of: Callable[..., Any]) -> Hashable:
-    """The same for two functions that make the same of an event: subscribers with the same share its execution.
-
-    A function that is defined within another one is told by its code and by what it has taken from around it.
-
-    Raises:
-        TypeError: that depends on who looks, or cannot be compared; so nobody would ever share it.
-    """
-    cells = getattr(of, "__closure__", None)
-    if not cells:
-        return of
-    around = tuple(cell.cell_contents for cell in cells)
-    names = of.__code__.co_freevars
-    for name, value in zip(names, around, strict=True):
-        if isinstance(value, Context | StrawberryInfo | Viewer) or not _is_comparable(value):
-            raise TypeError(
-                f"{of.__qualname__} uses {name}, so no two subscribers could share what it makes of an event: use the "
-                "event alone, and what is equal for equal arguments of the subscription"
-            )
-    return of.__code__, around
-
-
-def _is_comparable(value: object) -> bool:
-    """Whether equal ones are taken for the same."""
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return type(value).__eq__ is not object.__eq__ or callable(value)
 
 
 @dataclass(slots=True)
@@ -162,21 +132,14 @@ class Context:
         """As whom to look for entities of a kind, one after the other: first as all who share an event's answer."""
         if self._scope is None:
             return [self.require_viewer()]
-        return [self._scope] if self._decides(self._scope, entity) else [self._scope, self.require_viewer()]
-
-    def _decides(self, scope: Scope, entity: str) -> bool:
-        """Whether all who share this scope see the same of the kind."""
-        if scope.sees_whole(entity):
-            return True
-        topic = (Topic(entity),)
-        return self._viewer is None or self._viewer.scope.about(topic) == scope.about(topic)
+        return [self._scope] if self._scope.decides(entity) else [self._scope, self.require_viewer()]
 
     def covers(self, entity: str, owner_id: int | None, keys: frozenset[str] = NO_KEYS) -> bool:
         """Whether an entity with this owner and these other keys may be seen (see `Scope.covers`)."""
         if self._scope is not None:
             if self._scope.covers(entity, owner_id, keys):
                 return True
-            if self._decides(self._scope, entity):
+            if self._scope.decides(entity):
                 return False
         return self.viewer is not None and self.viewer.scope.covers(entity, owner_id, keys)
 
@@ -268,8 +231,8 @@ class Context:
             stream.viewer = await self.look_again(self.db, stream.viewer)
             return Interest.of(wanted, stream.viewer.scope)
 
-        by_rows = depend_on_rows(topic.entity_type for topic in wanted)
-        renewal = Renewal(viewer.renewed_by, again, at_first=by_rows)
+        # What an event loads may be seen by keys that decide about no event of these topics.
+        renewal = Renewal(viewer.renewed_by, again, at_first=bool(granted_kinds()))
         stream.watch = self.feed.watch(wanted, viewer.scope, after=position, lifetime=viewer.lifetime, renewal=renewal)
         return stream
 

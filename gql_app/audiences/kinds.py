@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import Column, ForeignKey, Table
+from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import Mapper
 
@@ -136,17 +136,16 @@ def kind_of(model: Model) -> Kind:
 
 def _kind_of(model: Model) -> Kind:
     declared: Audience = model.__audience__
-    mapper: Mapper[Any] = sa_inspect(model)
     held = tuple(each for each in declared.parts if isinstance(each, Held))
     for each in held:
-        column_of(model, each.column)
+        column_of(model, each.column, of_a_key=each.kind)
     related = tuple(_related(model, each) for each in declared.parts if isinstance(each, Rows))
-    above = tuple(_above(mapper, each) for each in declared.parts if isinstance(each, Parent))
+    above = tuple(_above(model, each) for each in declared.parts if isinstance(each, Parent))
     parents = [kind_of(each.model) for each in above]
     roles = frozenset(each.role for each in declared.parts if isinstance(each, RoleHeld))
     roles = roles.union(*(kind_of(each.model).readers for each in above if each.always))
     if declared.unless is not None:
-        column_of(model, declared.unless, of_a_key=False)
+        column_of(model, declared.unless)
         role_keys, roles = frozenset(key_text(ROLE, each.name) for each in roles), frozenset()
     else:
         role_keys = frozenset()
@@ -179,39 +178,40 @@ def _related(model: Model, part: Rows) -> Related:
     other = root_of(part.model())
     if not hasattr(other, "__entity__"):
         _refuse(f"{model.__name__}.__audience__ asks for rows of {other.__name__}", "make that model Tracked")
-    column_of(other, part.column)
-    return Related(other, part.of, _referred(other, part.of, model), part.column, part.kind)
+    column_of(other, part.column, of_a_key=part.kind)
+    target, mine = _target(other, part.of)
+    if root_of(target) is not root_of(model):
+        _refuse(f"{model.__name__}.__audience__ asks for rows of {other.__name__} by {part.of}", "name its foreign key")
+    return Related(other, part.of, mine, part.column, part.kind)
 
 
-def _above(mapper: Mapper[Any], part: Parent) -> Above:
-    model: Model = mapper.class_
-    column = column_of(model, part.column, of_a_key=False)
-    for key in column.foreign_keys:
-        target = key.column.table
-        for other in mapper.registry.mappers:
-            if other.local_table is target and hasattr(other.class_, "__audience__"):
-                root = root_of(other.class_)
-                return Above(root, part.column, _attribute(root, key.column), always=not column.nullable)
-    return _refuse(
-        f"{model.__name__}.__audience__ asks for the entity that {part.column} refers to",
-        "make it a foreign key to the table of a tracked model",
-    )
+def _above(model: Model, part: Parent) -> Above:
+    target, theirs = _target(model, part.column)
+    return Above(target, part.column, theirs, always=not column_of(model, part.column).nullable)
 
 
-def _referred(model: Model, name: str, target: Model) -> str:
-    """The attribute of ``target`` that this foreign key of ``model`` refers to."""
-    table = table_of(target)
-    found: list[ForeignKey] = [
-        key for key in column_of(model, name, of_a_key=False).foreign_keys if key.column.table is table
-    ]
-    if len(found) != 1:
-        _refuse(f"{target.__name__}.__audience__ asks for rows of {model.__name__} by {name}", "name its foreign key")
-    return _attribute(target, found[0].column)
-
-
-def _attribute(model: Model, column: Column[Any]) -> str:
+def _target(model: Model, name: str) -> tuple[Model, str]:
+    """The tracked model, and its attribute, to which this foreign key refers."""
     mapper: Mapper[Any] = sa_inspect(model)
-    return mapper.get_property_by_column(column).key
+    keys = list(column_of(model, name).foreign_keys)
+    what = f"{model.__name__}.{name} decides who may see an entity"
+    instead = "make it one foreign key, of this column alone, to a unique column in the base table of a tracked model"
+    if len(keys) != 1 or keys[0].constraint is None or len(keys[0].constraint.elements) != 1:
+        _refuse(what, instead)
+    column = keys[0].column
+    for other in mapper.registry.mappers:
+        is_base = other.local_table is column.table and other.inherits is None and hasattr(other.class_, "__audience__")
+        if is_base and column in other.columns.values() and is_unique(column):
+            return other.class_, other.get_property_by_column(column).key
+    return _refuse(what, instead)
+
+
+def is_unique(column: Any) -> bool:
+    """Whether its table says so of this column alone."""
+    table = column.table
+    unique = (each for each in table.constraints if isinstance(each, UniqueConstraint | PrimaryKeyConstraint))
+    indexes = (each for each in table.indexes if each.unique)
+    return column.unique is True or any(list(each.columns) == [column] for each in (*unique, *indexes))
 
 
 def table_of(model: Model) -> Table:
@@ -219,8 +219,12 @@ def table_of(model: Model) -> Table:
     return table  # type: ignore[no-any-return]
 
 
-def column_of(model: Model, name: str, *, of_a_key: bool = True) -> Column[Any]:
-    """The column of an attribute that decides. Raises Untrackable for one that cannot be followed."""
+def column_of(model: Model, name: str, *, of_a_key: str | None = None) -> Column[Any]:
+    """The column of an attribute that decides; ``of_a_key``: the kind of the keys that are made of it.
+
+    Raises:
+        Untrackable: it cannot be followed.
+    """
     mapper: Mapper[Any] = sa_inspect(model)
     column = mapper.columns.get(name)
     where = f"{model.__name__}.__audience__"
@@ -228,6 +232,15 @@ def column_of(model: Model, name: str, *, of_a_key: bool = True) -> Column[Any]:
         _refuse(f"{where} names {name!r}", "name a column attribute of the model")
     if column.table is not mapper.base_mapper.local_table:
         _refuse(f"{where} names {name!r}, which is not in the table of its base", "name columns that all of them have")
-    if of_a_key and not issubclass(column.type.python_type, int | UUID):
-        _refuse(f"{where} names {name!r}, of the type {column.type!r}", "keys are made of integers and UUIDs")
+    allowed = (int,) if of_a_key == USER else (int, UUID)
+    if of_a_key is not None and value_type(column) not in allowed:
+        made_of = "users are known by integers" if of_a_key == USER else "keys are made of integers and UUIDs"
+        _refuse(f"{where} names {name!r}, of the type {column.type!r}", made_of)
     return column
+
+
+def value_type(column: Column[Any]) -> type:
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return object

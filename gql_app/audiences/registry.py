@@ -2,18 +2,21 @@
 
 import enum
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+from sqlalchemy import Column
 from sqlalchemy import inspect as sa_inspect
 
 from gql_app.audiences import kinds as _one_by_one
 from gql_app.audiences.declaration import Grant
-from gql_app.audiences.kinds import Kind, Model, Related, kind_of, root_of
+from gql_app.audiences.kinds import Kind, Model, Related, Untrackable, column_of, kind_of, root_of, value_type
 
 _models: "weakref.WeakSet[Model]" = weakref.WeakSet()
 _followed: dict[Model, tuple[str, ...]] = {}
+_makers: dict[Model, tuple[tuple[str, Callable[[Any], Any]], ...]] = {}
 _deciding: dict[Model, tuple[tuple[Kind, Related], ...]] = {}
 
 
@@ -44,18 +47,35 @@ def forget() -> None:
     _one_by_one.forget()
     _followed.clear()
     _deciding.clear()
+    _makers.clear()
     for each in (kinds, grants, _seen_whole_by, confidential):
         each.cache_clear()
 
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """All kinds of entities by their names."""
+    """All kinds of entities by their names. Raises Untrackable."""
     mapped = (each for each in _models if sa_inspect(each, raiseerr=False) is not None)  # a registry may be disposed of
-    return {
-        kind.entity: kind
-        for kind in map(kind_of, sorted({root_of(each) for each in mapped}, key=lambda each: str(each.__entity__)))
-    }
+    roots = sorted({root_of(each) for each in mapped}, key=lambda each: str(each.__entity__))
+    found = {kind.entity: kind for kind in map(kind_of, roots)}
+    _refuse_keys_of_two_types(found.values())
+    return found
+
+
+def _refuse_keys_of_two_types(every: Iterable[Kind]) -> None:
+    """Must hold: the values of two keys of a kind can be compared, whichever columns they come from."""
+    known: dict[str, tuple[type, str]] = {}
+    for kind in every:
+        named = [(each.kind, kind.model, each.column) for each in kind.held]
+        named += [(each.kind, each.model, each.column) for each in kind.rows]
+        named += [(each.kind, kind.model, each.column) for each in kind.model.__grants__]
+        for key, model, name in named:
+            found, where = value_type(column_of(model, name, of_a_key=key)), f"{model.__name__}.{name}"
+            first, place = known.setdefault(key, (found, where))
+            if first is not found:
+                raise Untrackable(
+                    f"{where} and {place} make keys of the kind {key} of different types: use one type, or another kind"
+                )
 
 
 def deciding(model: Model) -> tuple[tuple[Kind, Related], ...]:
@@ -73,6 +93,20 @@ def followed(model: Model) -> tuple[str, ...]:
     if found is None:
         found = _followed[model] = _find_followed(root_of(model))
     return found
+
+
+def makers(model: Model) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """The same with what makes of an assigned value the one that the database will give back."""
+    found = _makers.get(model)
+    if found is None:
+        root = root_of(model)
+        found = _makers[model] = tuple((name, _maker(column_of(root, name))) for name in followed(model))
+    return found
+
+
+def _maker(column: Column[Any]) -> Callable[[Any], Any]:
+    kind = value_type(column)
+    return lambda value: value if value is None or type(value) is kind or kind not in (int, bool) else kind(value)
 
 
 def _find_followed(root: Model) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -60,6 +61,8 @@ _INTO_LOG, _INTO_OUTBOX = (
 )
 _INTO_INDEX = insert(ChangeAudience.__table__)  # type: ignore[arg-type]
 _LAST_POSITION: Select[Any] = select(func.max(ChangeRecord.__table__.c.position))
+_AT_ONCE = 10_000
+"""Rows of the index by keys that are written by one statement."""
 _MOST_FLUSHES = 100
 _recorders: list[Recorder] = []
 _PENDING = "gql_app_pending"
@@ -112,7 +115,7 @@ def _index_by_key(connection: Connection, entries: Sequence[Entry]) -> None:
     if not any(entry.audience or entry.before for entry in entries):
         return
     first = connection.execute(_LAST_POSITION).scalar_one() - len(entries) + 1
-    rows = [
+    rows = (
         {"key": key, "position": position, "lost": lost}
         for position, entry in enumerate(entries, first)
         for lost, keys in (
@@ -120,9 +123,9 @@ def _index_by_key(connection: Connection, entries: Sequence[Entry]) -> None:
             (True, lost_keys(entry.owner_id, entry.audience, entry.before or NO_KEYS)),
         )
         for key in sorted(keys)
-    ]
-    if rows:
-        connection.execute(_INTO_INDEX, rows)
+    )
+    while some := list(islice(rows, _AT_ONCE)):
+        connection.execute(_INTO_INDEX, some)
 
 
 def pending(session: Session) -> Pending:

@@ -13,9 +13,9 @@ from uuid import uuid4
 from sqlalchemy import ClauseElement, Connection, event, select
 from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction, object_session
 from sqlalchemy.orm.attributes import instance_state
-from sqlalchemy.orm.base import NO_VALUE
+from sqlalchemy.orm.base import NO_VALUE, PassiveFlag
 
-from gql_app.audiences.registry import followed
+from gql_app.audiences.registry import followed, makers
 from gql_app.changes.capture import pending
 from gql_app.changes.codec import NULL
 from gql_app.changes.net import Entity, Pair
@@ -113,14 +113,26 @@ def _before_update(mapper: Mapper[Any], connection: Connection, target: Tracked)
         raise TypeError(f"{type(target).__name__}.public_id never changes: the log knows the entity by it")
     if (kind := _discriminator(mapper)) in before and _is_another_class(mapper, before[kind], state.dict.get(kind)):
         raise TypeError(f"{type(target).__name__}.{kind} says of which class it is: delete it and add another one")
+    _load_what_decides(target, state)
     names = [name for name in attributes_of(type(target)) if name in before]
     for name in names:
         if name not in state.dict:
             raise TypeError(f"{type(target).__name__}.{name} is tracked: assign None instead of del")
     codecs = codecs_of(type(target), connection.dialect)
     # Of a value that can be changed in place the ORM has kept the very object.
-    if unknown := [name for name in names if before[name] is NO_VALUE or codecs[name].mutable]:
+    unknown = [name for name in names if before[name] is NO_VALUE or codecs[name].mutable]
+    unknown += [name for name in followed(type(target)) if before.get(name) is NO_VALUE and name not in unknown]
+    if unknown:
         _look_up_replaced(mapper, connection, state, unknown)
+
+
+def _load_what_decides(target: Tracked, state: InstanceState[Any]) -> None:
+    """Now, and not after the statement: see `_refreshed`."""
+    for name in followed(type(target)):
+        if name not in state.dict:
+            if name in state.committed_state:
+                raise TypeError(f"{type(target).__name__}.{name} decides who may see it: assign None instead of del")
+            getattr(target, name)
 
 
 @cache
@@ -165,7 +177,8 @@ def _after_update(mapper: Mapper[Any], connection: Connection, target: Tracked) 
             _refuse_listener(target, {"public_id"})
         if (kind := _discriminator(mapper)) in before and _is_another_class(mapper, before[kind], state.dict.get(kind)):
             _refuse_listener(target, {str(kind)})
-        if odd := {name for name in attributes_of(type(target)) if name in before and _is_odd(state, name)}:
+        watched = {*attributes_of(type(target)), *followed(type(target))}
+        if odd := {name for name in watched if name in before and _is_odd(state, name)}:
             _refuse_listener(target, odd)
         _note_replaced(session, connection, state, attributes_of(type(target)))
 
@@ -207,8 +220,8 @@ def _before_delete(mapper: Mapper[Any], connection: Connection, target: Tracked)
 def _entity(target: Tracked, *, created: bool = False, deleted: bool = False, values: Any = None) -> Entity:
     before = instance_state(target).committed_state
     public_id = target.public_id
-    held = {name: getattr(target, name) for name in followed(type(target))}
-    held_before = {name: _replaced(before, name, value) for name, value in held.items()}
+    held = {name: make(getattr(target, name)) for name, make in makers(type(target))}
+    held_before = {name: make(_replaced(before, name, held[name])) for name, make in makers(type(target))}
     if deleted:  # what the row held, whatever was assigned since
         public_id = before.get("public_id", public_id)
         held = held_before
@@ -238,12 +251,21 @@ def _refreshed(target: Tracked, context: object, names: Iterable[str] | None) ->
     if names is None or "version" not in (found := set(names)):
         return
     state = instance_state(target)
-    older = (attributes_of(type(target)).keys() & state.dict.keys()) - found
+    older = ({*attributes_of(type(target)), *followed(type(target))} & state.dict.keys()) - found
     changed = older & state.committed_state.keys()
     for name in changed:
         state.committed_state[name] = NO_VALUE  # the flush looks it up
     if unchanged := older - changed:
         state._expire_attributes(state.dict, unchanged)
+        # A load of what had expired forgets at its end what has expired meanwhile.
+        state.callables = {**state.callables, **dict.fromkeys(unchanged, _load_again)}
+
+
+def _load_again(state: InstanceState[Any], passive: PassiveFlag) -> Any:
+    waiting = {name for name, load in state.callables.items() if load is _load_again}
+    state.callables = {name: load for name, load in state.callables.items() if load is not _load_again}
+    state.expired_attributes.update(waiting - state.dict.keys())
+    return state._load_expired(state, passive)
 
 
 for _name, _listener in (

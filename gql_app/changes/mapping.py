@@ -7,13 +7,13 @@ refused here by name. So a model that can be mapped is recorded completely.
 import weakref
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, Computed, ForeignKey, Identity, PrimaryKeyConstraint, UniqueConstraint, Uuid, event
+from sqlalchemy import Column, Computed, ForeignKey, Identity, Uuid, event
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper
 
 from gql_app.audiences import kinds, registry
-from gql_app.audiences.declaration import Held, Parent
+from gql_app.audiences.declaration import USER, Held, Parent
 from gql_app.audiences.kinds import Untrackable
 from gql_app.changes.codec import Codec
 from gql_app.changes.models import AUDIENCE
@@ -58,7 +58,7 @@ def _constructed(mapper: Mapper[Any], model: type[Tracked]) -> None:
     _check_audience(model)
     public_id: Any = mapper.columns["public_id"]
     is_ours = isinstance(public_id.type, Uuid) and public_id.type.as_uuid and public_id.onupdate is None
-    if not is_ours or not (public_id.unique or _is_unique(public_id)):
+    if not is_ours or not (public_id.unique or kinds.is_unique(public_id)):
         _refuse(f"{model.__name__}.public_id is overridden", "leave it as Tracked declares it")
     _check_table(model)
     guard.protect(mapper)
@@ -79,15 +79,24 @@ def _check_audience(model: type[Tracked]) -> None:
         where = f"{model.__name__}.__grants__"
         if grant.column not in attributes_of(model):
             _refuse(f"{where} names {grant.column!r}, which is not tracked", "declare it with tracked(…)")
-        if not any(isinstance(part, Held) and part.column == grant.to for part in model.__audience__.parts):
+        named = (part for part in model.__audience__.parts if isinstance(part, Held) and part.kind == USER)
+        if grant.to not in {part.column for part in named}:
             _refuse(f"{where} gives keys to {grant.to!r}", "name it in __audience__, too, with owner(…) or person(…)")
 
 
 def _check_followed(model: type[Tracked], name: str) -> None:
-    held = {part.column for part in model.__audience__.parts if isinstance(part, Held)}
-    column = kinds.column_of(model, name, of_a_key=name in held)
+    kind_of_key = {part.column: part.kind for part in model.__audience__.parts if isinstance(part, Held)}
+    column = kinds.column_of(model, name, of_a_key=kind_of_key.get(name))
     if not column.primary_key:
         _check_column(model, Attribute(name, column, secret=False))
+    for key in column.foreign_keys:
+        for action in (key.ondelete, key.onupdate):
+            if action and action.upper().startswith(("SET", "CASCADE")):
+                _refuse(
+                    f"{model.__name__}.{name} decides who may see an entity, and is changed by the database (ON DELETE "
+                    f"or ON UPDATE {action})",
+                    "leave it out, and change it in the unit of work",
+                )
 
 
 def _check_entity(mapper: Mapper[Any], model: type[Tracked]) -> None:
@@ -100,14 +109,6 @@ def _check_entity(mapper: Mapper[Any], model: type[Tracked]) -> None:
     known = _entities.setdefault(name, root)
     if known is not root and known.__entity__ == name:
         _refuse(f"{root.__name__} and {known.__name__} both call themselves {name}", "give each its own __entity__")
-
-
-def _is_unique(column: Column[Any]) -> bool:
-    """Whether its table says so of this column alone."""
-    table: Any = column.table
-    unique = (each for each in table.constraints if isinstance(each, UniqueConstraint | PrimaryKeyConstraint))
-    indexes = (each for each in table.indexes if each.unique)
-    return any(list(each.columns) == [column] for each in (*unique, *indexes))
 
 
 def _check_columns(mapper: Mapper[Any], model: type[Tracked]) -> None:

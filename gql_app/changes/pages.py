@@ -43,6 +43,8 @@ def window(
 ) -> Sequence[ChangeEvent]:
     """The first events between two positions (both excluded), or with ``backward`` the last ones, latest first."""
     upto = None if before is None else before - 1
+    if upto is None and interest.by_key:
+        upto = log.head(session)  # one end for all statements: what is committed between two of them is in none
     return _between(session, interest, after or 0, upto, limit, backward=backward)
 
 
@@ -56,7 +58,8 @@ def _between(
     events = [ChangeEvent.of(row) for row in session.execute(query.where(interest.where()))]
     if not (by_key := interest.by_key):
         return events
-    upto = log.head(session) if upto is None else upto
+    if upto is None:
+        raise ValueError("what keys open is looked for up to a position")
     if len(events) == limit:  # what is further away has no room
         after, upto = (events[-1].position - 1, upto) if backward else (after, events[-1].position)
     found = {event.position: event for event in events}

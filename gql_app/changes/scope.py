@@ -29,6 +29,17 @@ class Scope:
     entity_types: frozenset[str] = frozenset()
     everything: bool = False
     keys: frozenset[str] = NO_KEYS
+    kinds: frozenset[str] | None = None
+    """The kinds to whose events it was reduced (see `about`); None: it is whole."""
+
+    def decides(self, entity: str) -> bool:
+        """Whether all viewers who have this scope in common may see the same entities of the kind."""
+        if self.kinds is None or entity in self.kinds or self.sees_whole(entity):
+            return True
+        kind, known = kinds().get(entity), kinds()
+        if kind is None or kind.readers or kind.role_keys or (kind.has_owner and self.owner_id is None):
+            return False
+        return kind.key_kinds <= {key for name in self.kinds if name in known for key in known[name].key_kinds}
 
     def sees_whole(self, entity: str) -> bool:
         return (self.everything and entity not in confidential()) or entity in self.entity_types
@@ -78,10 +89,10 @@ class Scope:
         named = frozenset(kind for kind in wanted if kind is not None)
         if all(self.sees_whole(kind) for kind in named):
             if self.everything and not named & self.entity_types:
-                return Scope(everything=True)
-            return Scope(entity_types=named)
+                return Scope(everything=True, kinds=None if not confidential() else named)
+            return Scope(entity_types=named, kinds=named)
         owner_id = self.owner_id if any(_may_be_hers(kind) for kind in named) else None
-        return Scope(owner_id, self.entity_types & named, self.everything, self._keys_for(named))
+        return Scope(owner_id, self.entity_types & named, self.everything, self._keys_for(named), named)
 
     def narrow(self, topic: Topic) -> tuple[Topic, ...]:
         """The same wish as topics that already hold as much of this scope as routing can check."""

@@ -201,12 +201,16 @@ class Watch(AsyncIterator[ChangeEvent]):
         """Look for what was committed after the viewer was looked up and before this watch was routed to."""
         upto = self.feed.position
         reasons = any_of((*self.until, *self.renewed_by))
-        missed = await self.feed.db.look_up(log.page, self.lifetime.as_of, upto, reasons)
-        for event in missed:
-            for topic, error in self.until.items():
-                if topic.matches(event):
-                    self.end(error)
-        if any(topic.matches(event) for topic in self.renewed_by for event in missed) or len(missed) == log.PAGE:
+        position, renewed = self.lifetime.as_of, False
+        while position < upto:
+            missed = await self.feed.db.look_up(log.page, position, upto, reasons)
+            for event in missed:
+                for topic, error in self.until.items():
+                    if topic.matches(event):
+                        self.end(error)
+                renewed = renewed or any(topic.matches(event) for topic in self.renewed_by)
+            position = missed[-1].position if len(missed) == log.PAGE else upto
+        if renewed:
             self.renew()
         self._vetted = True
 

@@ -206,6 +206,8 @@ async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
         mine = session.get_one(FuelRequest, request.id)
         await_only(db.write(write_note, request.id, "b"))
         load_anew(session, mine)
+        assert mine.requester_id == request.requester_id
+        assert mine.litres == request.litres
         mine.note = "c"
 
     await db.write(overtaken)
