@@ -5,6 +5,7 @@ The way of a change, and the rooms that it passes:
     transport/      an operation arrives over HTTP, SSE or a WebSocket
     accounts/ fuel_requests/ projects/ …
                     its resolver runs a unit of work: a plain function that changes SQLAlchemy models
+    audiences/      the model has said who may see it
     changes/        at the flush the net changes are noted; right before the commit they are written into the change
                     log, in the same transaction
     deliveries/     … and so are the SMS and mails that the models' rules say are owed
@@ -12,5 +13,5 @@ The way of a change, and the rooms that it passes:
                     the subscriptions that want it and may see it
     deliveries/     a worker claims what is owed, sends it, and writes down what came of it
 
-Arrows point one way: settings, errors ← db ← changes ← deliveries ← verticals ← schema ← app.
+Arrows point one way: settings, errors ← db ← audiences ← changes ← deliveries ← verticals ← schema ← app.
 """

@@ -1,7 +1,8 @@
 """What a resolver is handed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Row, Select
@@ -38,13 +39,33 @@ class Stream(AsyncIterator[T], Generic[T]):
     subscriber may see.
     """
 
-    watch: Watch
+    __slots__ = ("_by_scope", "_context", "_of", "_wanted", "identity", "viewer", "watch")
 
-    def __init__(self, of: Callable[..., T | None], viewer: Viewer, *, by_scope: bool = False) -> None:
-        self.identity = identity_of(of, (Context, StrawberryInfo, Viewer))
-        self.viewer = viewer
+    def __init__(
+        self,
+        context: "Context",
+        topics: tuple[Topic, ...],
+        position: int,
+        of: Callable[..., T | None],
+        *,
+        by_scope: bool = False,
+    ) -> None:
+        self.identity = _once(identity_of(of, (Context, StrawberryInfo, Viewer)))
+        self.viewer = viewer = context.require_viewer()
+        self._context = context
+        self._wanted = topics
         self._of = of
         self._by_scope = by_scope
+        # What an event loads may be seen by keys that decide about no event of these topics.
+        renewal = Renewal(viewer.renewed_by, self.look_again, at_first=bool(granted_kinds()))
+        self.watch: Watch = context.feed.watch(
+            topics, viewer.scope, after=position, lifetime=viewer.lifetime, renewal=renewal
+        )
+
+    async def look_again(self) -> Interest:
+        """What the viewer may hear of now."""
+        self.viewer = await self._context.look_again(self._context.db, self.viewer)
+        return Interest.of(self._wanted, self.viewer.scope)
 
     def event(self, event: ChangeEvent, scope: Scope) -> T | None:
         return self._of(event, scope) if self._by_scope else self._of(event)
@@ -56,6 +77,12 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     async def aclose(self) -> None:
         self.watch.close()
+
+
+@lru_cache(1024)
+def _once(identity: Hashable) -> Hashable:
+    """One object for all that are equal: each subscription keeps it."""
+    return identity
 
 
 @dataclass(slots=True)
@@ -222,19 +249,10 @@ class Context:
             Invalid: ``after`` is not a cursor.
             TypeError: ``of`` depends on who looks (see `identity_of`).
         """
-        viewer, wanted = self.require_viewer(), tuple(topics)
+        self.require_viewer()
         resume = after if after is not None else self.last_event_id
         position = self.arrived_at if resume is None else parse_cursor(resume)
-        stream = Stream(of, viewer, by_scope=by_scope)
-
-        async def again() -> Interest:
-            stream.viewer = await self.look_again(self.db, stream.viewer)
-            return Interest.of(wanted, stream.viewer.scope)
-
-        # What an event loads may be seen by keys that decide about no event of these topics.
-        renewal = Renewal(viewer.renewed_by, again, at_first=bool(granted_kinds()))
-        stream.watch = self.feed.watch(wanted, viewer.scope, after=position, lifetime=viewer.lifetime, renewal=renewal)
-        return stream
+        return Stream(self, tuple(topics), position, of, by_scope=by_scope)
 
 
 Info = StrawberryInfo[Context, None]

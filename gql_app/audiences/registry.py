@@ -30,6 +30,14 @@ class Granting:
     unless: str | None
 
 
+_generations = [0]
+
+
+def generation() -> int:
+    """Another number when there are other models: what was found out with another one may be wrong."""
+    return _generations[0]
+
+
 def add(model: Model) -> None:
     """A model was mapped: what was found out before is forgotten."""
     _models.add(model)
@@ -48,6 +56,7 @@ def forget() -> None:
     _followed.clear()
     _deciding.clear()
     _makers.clear()
+    _generations.append(_generations.pop() + 1)
     for each in (kinds, grants, _seen_whole_by, confidential):
         each.cache_clear()
 

@@ -6,10 +6,12 @@ An event is read by those who could see its entity when it happened, by the keys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, or_, true
 
+from gql_app.audiences import registry
 from gql_app.audiences.conditions import among
 from gql_app.audiences.declaration import USER, key_text
 from gql_app.audiences.registry import confidential, kinds
@@ -145,11 +147,10 @@ class Interest:
     topics: tuple[Topic, ...]
     scope: Scope
 
-    @classmethod
-    def of(cls, topics: Iterable[Topic], scope: Scope) -> "Interest":
-        wanted = tuple(topics)
-        narrowed = tuple(narrow for topic in wanted for narrow in scope.narrow(topic))
-        return cls(narrowed, scope.about(wanted))
+    @staticmethod
+    def of(topics: Iterable[Topic], scope: Scope) -> "Interest":
+        """One object for all who are interested in the same: each subscription keeps it."""
+        return _interest(tuple(topics), scope, registry.generation())
 
     def hears(self, event: ChangeEvent) -> bool:
         """Of an event that a topic matches."""
@@ -168,3 +169,9 @@ class Interest:
             if (key := topic.key or topic.lost) is not None:
                 found[topic.key is None, topic._replace(key=None, lost=None)].append(key)
         return found
+
+
+@lru_cache(1024)
+def _interest(topics: tuple[Topic, ...], scope: Scope, generation: int) -> Interest:
+    narrowed = tuple(narrow for topic in topics for narrow in scope.narrow(topic))
+    return Interest(narrowed, scope.about(topics))

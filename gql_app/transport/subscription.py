@@ -114,6 +114,7 @@ class Subscription(AsyncIterator[Answer]):
             self._group.leave(self)
             self._group = None
         self._inbox.clear()
+        self.watch.on_renew = None
         self.watch.close()
 
     async def aclose(self) -> None:
