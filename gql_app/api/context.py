@@ -1,6 +1,16 @@
 """What a resolver is handed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
@@ -155,11 +165,15 @@ class Context:
             viewer = self._viewer = await with_keys(self.db, viewer)
         return viewer
 
-    def who_may_see(self, entity: str) -> Sequence[Scope | Viewer]:
-        """As whom to look for entities of a kind, one after the other: first as all who share an event's answer."""
-        if self._scope is None:
-            return [self.require_viewer()]
-        return [self._scope] if self._scope.decides(entity) else [self._scope, self.require_viewer()]
+    def who_may_see(self, entity: str) -> Iterator[Scope | Viewer]:
+        """As whom to look for entities of a kind, one after the other: first as all who share an event's answer.
+
+        Who asks for the second one makes the result private.
+        """
+        if self._scope is not None:
+            yield self._scope
+        if self._scope is None or not self._scope.decides(entity):
+            yield self.require_viewer()
 
     def covers(self, entity: str, owner_id: int | None, keys: frozenset[str] = NO_KEYS) -> bool:
         """Whether an entity with this owner and these other keys may be seen (see `Scope.covers`)."""

@@ -24,7 +24,7 @@ from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId
 from gql_app.errors import Unauthenticated
-from gql_app.viewer import with_keys
+from gql_app.viewer import Role, with_keys
 from tests.audiences.acting import act
 from tests.audiences.doing import RENTAL, boats, do, join
 from tests.audiences.listening import context, itself, viewer_of
@@ -175,7 +175,7 @@ async def test_a_page_of_the_audit_log_jumps_over_nothing(
     assert first + second == mine
 
 
-async def test_a_shared_scope_says_what_it_does_not_decide(site: App) -> None:
+async def test_a_shared_scope_says_what_it_does_not_decide(site: App, users: list[User]) -> None:
     """Approvers have the guides in common, and not their memberships."""
     member = Scope(7, frozenset({"AudGuide"}), keys=frozenset({"organisation:1"}))
     shared = member.about([Topic("AudGuide")])
@@ -183,6 +183,11 @@ async def test_a_shared_scope_says_what_it_does_not_decide(site: App) -> None:
     assert shared.decides("AudGuide")
     assert not shared.decides("AudBoat")
     assert not shared.decides("AudRental")
+    viewer = replace(viewer_of(users[0], 0, Role.APPROVER), granted=frozenset())
+    answer = context(site, viewer).fresh(viewer, shared)
+    assert [*answer.who_may_see("AudGuide")] == [shared]
+    seen = [(holder, answer.private) for holder in answer.who_may_see("AudBoat")]
+    assert seen == [(shared, False), (viewer, True)]  # what is found with what they have in common is for all of them
     of_one = Scope(7).about([Topic("AudRental")])
     assert of_one.decides("AudRental")
     assert of_one.decides("AudDiary")
