@@ -34,7 +34,7 @@ class VisibilityChange:
     kind: VisibilityKind
     entity_type: str | None = strawberry.field(default=None, description="For example `FuelRequest`; null with RELOAD.")
     entity_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Its id; `node` finds it after CAME, and no longer after LEFT. Null with RELOAD."
+        default=None, description="Its id. After LEFT nothing finds it any more. Null with RELOAD."
     )
 
     @classmethod
