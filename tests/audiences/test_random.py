@@ -9,7 +9,7 @@ from gql_app.app import App
 from tests.audiences.generator import Generator
 from tests.audiences.running import Run
 
-SEEDS = range(*map(int, os.environ.get("GQL_APP_TEST_AUDIENCES", "0:4").split(":")))
+SEEDS = range(*map(int, os.environ.get("GQL_APP_TEST_AUDIENCES", "0:3").split(":")))
 """Others with GQL_APP_TEST_AUDIENCES=100:200."""
 TRANSACTIONS, ON_POSTGRES = 30, 15
 

@@ -130,20 +130,24 @@ _FILL = {
 }
 
 
-@pytest.mark.parametrize("analyzed", [False, True], ids=["without statistics", "with statistics"])
-async def test_keys_are_looked_up_in_their_index(db: Database, analyzed: bool) -> None:
+async def test_keys_are_looked_up_in_their_index(db: Database) -> None:
+    """With and without statistics, whatever the number of keys."""
     dialect = "sqlite" if db.is_sqlite else "postgresql"
     async with db.writing() as connection:
         await connection.execute(text(_FILL[dialect]))
-        if analyzed:
-            await connection.execute(text("ANALYZE"))
-        for keys in (1, 20, 200):
-            held = sorted(scope_of(keys).keys)
-            query = pages.positions(dialect, held, MANY - pages.SHORTEST_STRETCH, MANY, lost=False)
-            plan = await connection.run_sync(_plan, query)
-            if db.is_sqlite:
-                assert "SEARCH change_audience USING PRIMARY KEY (key=? AND position>? AND position<?)" in plan, plan
-            else:
-                assert re.search(r"Index (Only )?Scan.* pk_change_audience", plan), plan
-                assert re.search(r"Index Cond: .*key.*position|Index Cond: .*position.*key", plan), plan
-                assert "Seq Scan" not in plan, plan
+        for analyzed in (False, True):
+            if analyzed:
+                await connection.execute(text("ANALYZE"))
+            for keys in (1, 20, 200):
+                held = sorted(scope_of(keys).keys)
+                query = pages.positions(dialect, held, MANY - pages.SHORTEST_STRETCH, MANY, lost=False)
+                _is_by_index(await connection.run_sync(_plan, query), dialect)
+
+
+def _is_by_index(plan: str, dialect: str) -> None:
+    if dialect == "sqlite":
+        assert "SEARCH change_audience USING PRIMARY KEY (key=? AND position>? AND position<?)" in plan, plan
+        return
+    assert re.search(r"Index (Only )?Scan.* pk_change_audience", plan), plan
+    assert re.search(r"Index Cond: .*key.*position|Index Cond: .*position.*key", plan), plan
+    assert "Seq Scan" not in plan, plan
