@@ -57,7 +57,7 @@ def forget() -> None:
     _deciding.clear()
     _makers.clear()
     _generations.append(_generations.pop() + 1)
-    for each in (kinds, grants, _seen_whole_by, confidential):
+    for each in (kinds, grants, seen_whole_by, confidential):
         each.cache_clear()
 
 
@@ -156,13 +156,9 @@ def depend_on_rows(entity_types: Iterable[str | None]) -> bool:
 
 
 @cache
-def _seen_whole_by(role: enum.Enum) -> frozenset[str]:
-    return frozenset(kind.entity for kind in kinds().values() if role in kind.readers)
-
-
 def seen_whole_by(role: enum.Enum) -> frozenset[str]:
     """The kinds of entities of which this role sees all."""
-    return _seen_whole_by(role)
+    return frozenset(kind.entity for kind in kinds().values() if role in kind.readers)
 
 
 @cache

@@ -14,6 +14,7 @@ from gql_app.audiences.registry import grants
 from gql_app.changes.models import ChangeEvent, ChangeKind
 from gql_app.changes.scope import Scope
 from gql_app.changes.topics import Topic
+from gql_app.viewer import Viewer
 
 
 @strawberry.enum(description="What has become of what one may see.")
@@ -66,6 +67,16 @@ def _changes_keys(event: ChangeEvent, scope: Scope) -> bool:
     return concerns_her and (event.turns or changed)
 
 
+def topics_for(viewer: Viewer) -> list[Topic]:
+    """What came and what left, for anybody; her own role; the keys that rows give her."""
+    mine = key_text(USER, viewer.id)
+    found = [Topic(turns=True), Topic("User", "role", viewer.public_id)]
+    for each in grants():
+        found.append(Topic(each.entity, each.grant.column, owner_id=viewer.id))
+        found.append(Topic(each.entity, each.grant.column, key=mine))
+    return found
+
+
 @strawberry.type
 class VisibilitySubscriptions:
     @strawberry.subscription(
@@ -73,11 +84,8 @@ class VisibilitySubscriptions:
         "role or memberships have changed. A new entity comes, a deleted one leaves."
     )
     def visibility_changed(self, info: Info, after: str | None = None) -> AsyncIterator[VisibilityChange]:
-        viewer = info.context.require_viewer()
-        keys = [Topic(each.entity, each.grant.column, owner_id=viewer.id) for each in grants()]
-        keys += [Topic(each.entity, each.grant.column, key=key_text(USER, viewer.id)) for each in grants()]
-        role = Topic("User", "role", viewer.public_id)
-        return info.context.stream([Topic(turns=True), role, *keys], after, VisibilityChange.of, by_scope=True)
+        topics = topics_for(info.context.require_viewer())
+        return info.context.stream(topics, after, VisibilityChange.of, by_scope=True)
 
 
 VISIBILITY = Vertical("visibility", subscriptions=(VisibilitySubscriptions,))

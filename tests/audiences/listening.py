@@ -9,13 +9,11 @@ from gql_app.accounts.models import User
 from gql_app.api.context import Context, Stream
 from gql_app.api.ids import encode_id
 from gql_app.app import App
-from gql_app.audiences.declaration import USER, key_text
-from gql_app.audiences.registry import grants
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.watch import Watch
 from gql_app.viewer import Role, Viewer
-from gql_app.visibility.graphql import VisibilityChange
+from gql_app.visibility.graphql import VisibilityChange, topics_for
 from tests.audiences.models import MODELS
 
 KINDS = [model.__entity__ for model in MODELS]
@@ -61,11 +59,8 @@ def _stream(app: App, viewer: Viewer, topics: list[Topic], after: int | None) ->
 
 def of_sights(app: App, viewer: Viewer, after: int | None = None) -> Stream[VisibilityChange]:
     """As `visibilityChanged` does."""
-    keys = [Topic(each.entity, each.grant.column, owner_id=viewer.id) for each in grants()]
-    keys += [Topic(each.entity, each.grant.column, key=key_text(USER, viewer.id)) for each in grants()]
-    topics = [Topic(turns=True), Topic("User", "role", viewer.public_id), *keys]
     cursor = None if after is None else str(after)
-    return context(app, viewer).stream(topics, cursor, VisibilityChange.of, by_scope=True)
+    return context(app, viewer).stream(topics_for(viewer), cursor, VisibilityChange.of, by_scope=True)
 
 
 async def drained(watch: Watch) -> list[ChangeEvent]:
