@@ -37,9 +37,10 @@ def is_hidden(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Related:
-    """Rows of another model that decide about entities of this one. All are names of attributes.
+    """Rows of another model that decide who may see entities of this one.
 
-    `of` of the model refers to `mine` of this one; the rows' `column` holds the value of a key of `kind`.
+    The attribute `of` of that model refers to the attribute `mine` of this one. Its attribute `column` holds the value of
+    a key of `kind`.
     """
 
     model: Model
