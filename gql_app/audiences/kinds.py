@@ -39,8 +39,8 @@ def is_hidden(value: Any) -> bool:
 class Related:
     """Rows of another model that decide who may see entities of this one.
 
-    The attribute `of` of that model refers to the attribute `mine` of this one. Its attribute `column` holds the value of
-    a key of `kind`.
+    The attribute `of` of that model refers to the attribute `mine` of this one. Its attribute `column` holds the
+    value of a key of `kind`.
     """
 
     model: Model
