@@ -20,10 +20,10 @@ from sqlalchemy import Connection, create_engine, insert, text
 from benchmarks.peers import models as peers
 from gql_app import migrations
 from gql_app.accounts.models import AuthSession, User
+from gql_app.accounts.roles import Role
 from gql_app.changes.models import ChangeKind, ChangeRecord
 from gql_app.db import Database
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
-from gql_app.viewer import Role
 
 APPROVERS = 5_000
 """As many different people may subscribe to everybody's requests."""

@@ -7,30 +7,22 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import DBAPIError
 
-from gql_app.commands import deliveries, maintenance, people, serve
+from gql_app.commands import deliveries, inside, maintenance, serve
 from gql_app.db import is_outage
 from gql_app.errors import GqlAppError
-from gql_app.settings import choose_app
+from gql_app.settings import choose_app, chosen_app
+from gql_app.verticals import named
 
 QUIET = ("alembic", "twilio")
 """Loggers of libraries that say too much at INFO: Twilio's client writes down whole requests, phone numbers too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="gql-app", description="A GraphQL backend in which a committed change reaches people."
-    )
-    parser.add_argument("--app", metavar="MODULE:NAME", help="the list of verticals to serve (or GQL_APP_APP)")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (serve, maintenance, people, deliveries):
-        group.add_to(commands)
-    args = parser.parse_args(argv)
-    if args.app is not None:
-        choose_app(args.app)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
+        args = _parse(argv)
         return int(args.run(args))
     except GqlAppError as error:
         print(error.message, file=sys.stderr)
@@ -40,6 +32,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("The database went away before this was done: call it again when it is back.", file=sys.stderr)
         return 2
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The application is chosen first: its verticals bring commands, too."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--app", metavar="MODULE:NAME", help="the list of verticals to serve (or GQL_APP_APP)")
+    chosen = first.parse_known_args(argv)[0].app
+    if chosen is not None:
+        choose_app(chosen)
+    parser = argparse.ArgumentParser(
+        prog="gql-app",
+        description="A GraphQL backend in which a committed change reaches people.",
+        parents=[first],
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in (serve, maintenance, deliveries):
+        group.add_to(commands)
+    for vertical in named(chosen_app()).verticals:
+        if vertical.commands is not None:
+            vertical.commands(commands)
+    args = parser.parse_args(argv)
+    return args if hasattr(args, "run") else argparse.Namespace(**vars(args), run=inside.run)
 
 
 if __name__ == "__main__":

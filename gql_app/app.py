@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from typing import TypeVar, cast
 
 from broadcaster import Broadcast
 from starlette.applications import Starlette
@@ -14,36 +16,38 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gql_app import migrations
-from gql_app.accounts import sessions
-from gql_app.accounts.passwords import Passwords
-from gql_app.accounts.throttle import Throttle
+from gql_app.api.authentication import Credentials
 from gql_app.api.context import Context
-from gql_app.api.nodes import Nodes
-from gql_app.api.vertical import Vertical
+from gql_app.api.vertical import Process, Vertical
+from gql_app.application import Application
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.broadcast import make_backend
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.feed import Feed
 from gql_app.changes.sequencer import Sequencer
+from gql_app.changes.tasks import stop_task
 from gql_app.db import Database
 from gql_app.deliveries.captured import CapturedSender
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
 from gql_app.deliveries.reports import PATH, report_routes
-from gql_app.deliveries.rules import in_force
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import Workers
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.pages.site import graphiql_page, page_routes
-from gql_app.schema import build
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings
 from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 from gql_app.verticals import named
+
+T = TypeVar("T")
+
+LONGEST_PAUSE = 60.0
+"""Seconds before a vertical's task that has failed is begun again; the first pauses are shorter."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,25 +61,24 @@ class App:
         """``verticals``: unless they are given, those that GQL_APP_APP names. ``patient`` as with `Database`.
 
         Raises:
-            ConfigurationError: GQL_APP_APP does not name verticals.
+            ConfigurationError: GQL_APP_APP does not name verticals, or they do not fit together.
         """
         settings.refuse_unsafe()
         self.settings = settings
-        self.verticals = named(settings.app) if verticals is None else verticals
+        self.application = named(settings.app) if verticals is None else Application(verticals)
         self.db = Database(settings.database_url.reveal(), patient=patient)
-        self.db.session_info |= in_force(rule for each in self.verticals for rule in each.rules)
+        self.db.session_info |= self.application.session_info
         self.backend = make_backend(settings.broadcast_url.reveal())
         self.doorbell = Doorbell(Broadcast("memory://") if self.backend is None else Broadcast(backend=self.backend))
         self.db.on_commit(self.doorbell.ring)
         poll = settings.poll_interval.total_seconds()
         self.sequencer = Sequencer(self.db, self.doorbell, poll_seconds=poll)
         self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
-        self.passwords = Passwords(settings.bcrypt_cost)
         self.workers = Workers(self.db, self.doorbell, partial(senders, settings), poll_seconds=poll)
         self.stopping = asyncio.Event()
         """Set when the process is about to stop: streams end by themselves."""
-        nodes = Nodes({kind: finder for each in self.verticals for kind, finder in each.nodes.items()})
-        self.resources: Mapping[type, object] = {Passwords: self.passwords, Throttle: Throttle(), Nodes: nodes}
+        made = [one for each in self.application.verticals if each.resources for one in each.resources(settings)]
+        self.resources: Mapping[type, object] = {type(each): each for each in (self.application.nodes, *made)}
 
     @contextlib.asynccontextmanager
     async def running(self, *, feed: bool = True, deliver: bool = True) -> AsyncIterator[None]:
@@ -86,17 +89,47 @@ class App:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.db.close)
-            stack.callback(self.passwords.close)
+            for each in self.resources.values():
+                if callable(close := getattr(each, "close", None)):
+                    stack.callback(close)
             await self.db.reach()
             await migrations.require_current(self.db)
-            await note_what_is_tracked(self.db)
+            await note_what_is_tracked(self.db, self.application.models)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())
             if feed:
                 await stack.enter_async_context(self.feed.running())
             if deliver:
                 await stack.enter_async_context(self.workers.running())
+            if feed or deliver:
+                await stack.enter_async_context(self._tasks_running())
             yield
+
+    @contextlib.asynccontextmanager
+    async def _tasks_running(self) -> AsyncIterator[None]:
+        """What verticals do in the background. One that fails is begun again: the others and the process go on."""
+        found = [(each.name, task) for each in self.application.verticals for task in each.tasks]
+        running = [asyncio.create_task(self._keep_on(name, task)) for name, task in found]
+        try:
+            yield
+        finally:
+            for each in running:
+                await stop_task(each)
+
+    async def _keep_on(self, name: str, task: Callable[[Process], Awaitable[None]]) -> None:
+        pause = 1.0
+        while True:
+            try:
+                await task(self)
+                return
+            except Exception:
+                logger.exception("a task of the vertical %s failed; it is begun again in %.0f s", name, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def resource(self, kind: type[T]) -> T:
+        """What the process keeps one of, by its class."""
+        return cast(T, self.resources[kind])
 
     def make_context(self, authorization: str | None, client: str) -> Awaitable[Context]:
         """The context of an operation. Where it stands in the log is settled here, before anything is awaited."""
@@ -107,14 +140,16 @@ class App:
             self.resources,
             _client=client,
             arrived_at=self.feed.position,
-            look_again=sessions.look_again,
+            look_again=self.application.authentication.look_again,
         )
         return self._with_viewer(context, authorization)
 
     async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            context.identify(await sessions.authenticate(self.db, token.strip(), context.arrived_at))
+            shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at)
+            viewer = await self.application.authentication.viewer_of(shown)
+            context.identify(None if viewer is None else replace(viewer, catalog=self.application.catalog))
         return context
 
 
@@ -152,7 +187,7 @@ def create_asgi(app: App) -> ASGIApp:
             app.stopping.set()
 
     settings = app.settings
-    engine = Engine(build(app.verticals)._schema)
+    engine = Engine(app.application.schema._schema)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping)
     websocket = WebSocketEndpoint(engine, app.make_context)

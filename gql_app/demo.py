@@ -8,11 +8,13 @@ from sqlalchemy.orm import Session
 from gql_app.accounts import service as accounts
 from gql_app.accounts.models import User
 from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
+from gql_app.accounts.vertical import ACCOUNTS
+from gql_app.api.vertical import Process, Vertical
 from gql_app.changes.capture import act_as
-from gql_app.db import Database
 from gql_app.fuel_requests.models import FuelRequest
-from gql_app.viewer import Role
+from gql_app.fuel_requests.vertical import FUEL_REQUESTS
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  (published on purpose)
 
@@ -29,15 +31,16 @@ REQUESTS = (
 )
 
 
-async def fill(db: Database, passwords: Passwords) -> bool:
-    """Fill an empty database; one that has users is left alone. Returns whether it was filled."""
-    if await db.read(_has_users):
-        return False
-    hashes = {name: await passwords.hash(PASSWORD) for name, *_ in PEOPLE}
-    await db.write(_add_people, hashes)
-    for name, litres, note in REQUESTS:
-        await db.write(_ask, name, litres, note)
-    return True
+async def fill(process: Process) -> str:
+    """Fill an empty database; one that has users is left alone. Returns who can sign in."""
+    db = process.db
+    if not await db.read(_has_users):
+        passwords = process.resource(Passwords)
+        hashes = {name: await passwords.hash(PASSWORD) for name, *_ in PEOPLE}
+        await db.write(_add_people, hashes)
+        for name, litres, note in REQUESTS:
+            await db.write(_ask, name, litres, note)
+    return _who_can_sign_in()
 
 
 def _has_users(session: Session) -> bool:
@@ -56,6 +59,9 @@ def _ask(session: Session, name: str, litres: str, note: str | None) -> None:
     session.add(FuelRequest(requester_id=requester.id, litres=Decimal(litres), note=note))
 
 
-def who_can_sign_in() -> str:
+def _who_can_sign_in() -> str:
     lines = [f"  {name:6} {role.name.lower()}{', premium' if premium else ''}" for name, role, premium, _ in PEOPLE]
     return "\n".join([f"These people can sign in, all with the password {PASSWORD}:", *lines])
+
+
+PEOPLE_AND_REQUESTS = Vertical("demo", needs=(ACCOUNTS, FUEL_REQUESTS), demo=fill)

@@ -40,6 +40,11 @@ def choose_app(place: str) -> None:
     os.environ[PREFIX + "APP"] = place
 
 
+def chosen_app() -> str:
+    """``package.module:attribute`` of the list of verticals, before all the other settings are read."""
+    return _Environment(os.environ, dotenv=True).text("APP", DEFAULT_APP)
+
+
 @dataclass(frozen=True, slots=True)
 class Twilio:
     """How SMS go out. ``sender`` is a phone number or a messaging service's SID (``MG…``)."""

@@ -1,7 +1,8 @@
 """Who is looking, and which keys she holds."""
 
 import enum
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement
 
 from gql_app.audiences.conditions import ByRows, granted
 from gql_app.audiences.declaration import ROLE, USER, key_text
-from gql_app.audiences.registry import confidential, granted_kinds, grants, seen_whole_by
+from gql_app.audiences.registry import ALL, Catalog
 from gql_app.changes.models import NO_KEYS
 from gql_app.changes.scope import Scope
 from gql_app.changes.topics import Topic
@@ -18,70 +19,73 @@ from gql_app.changes.watch import Lifetime
 from gql_app.db import Database
 from gql_app.errors import GqlAppError, Unauthenticated
 
-
-class Role(enum.Enum):
-    """What somebody may do. A USER sees her own, an APPROVER every fuel request, an ADMIN everything."""
-
-    USER = "USER"
-    APPROVER = "APPROVER"
-    ADMIN = "ADMIN"
+NO_ROLES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """A signed-in user as of one moment: `as_of` is the log position up to which this is known to hold."""
+    """Somebody who is signed in, as of one moment.
+
+    `id` is what owners and people are known by in the models' columns. `roles` are names, as audiences have them. An
+    admin sees all kinds that are not kept from admins. `as_of` is the log position up to which all of this is known to
+    hold. `session_id` is her session, where the application keeps sessions. Her streams end at `expires_at`, and with
+    the error of `ends_with` when an event matches its topic.
+    """
 
     id: int
-    public_id: UUID
-    role: Role
-    session_id: UUID
-    expires_at: datetime
+    roles: frozenset[str] = NO_ROLES
+    is_admin: bool = False
     as_of: int = 0
+    expires_at: datetime | None = None
+    session_id: UUID | None = None
+    ends_with: Mapping[Topic, GqlAppError] = field(default_factory=dict, compare=False)
+    catalog: Catalog = ALL
+    """The models of the application, which sets it."""
     granted: frozenset[str] | None = None
     """The keys that rows give her; None: not looked up yet (see `with_keys`)."""
 
     @property
-    def is_admin(self) -> bool:
-        return self.role is Role.ADMIN
-
-    @property
     def scope(self) -> Scope:
         """The changes this viewer may see."""
-        keys = (self.granted or NO_KEYS) | {key_text(ROLE, self.role.name)}
-        return Scope(self.id, seen_whole_by(self.role), self.is_admin, keys)
+        keys = (self.granted or NO_KEYS).union(key_text(ROLE, each) for each in self.roles)
+        return Scope(self.id, self.catalog.seen_whole_by(self.roles), self.is_admin, keys, catalog=self.catalog)
 
     @property
     def lifetime(self) -> Lifetime:
         """Until when streams that were opened as this viewer may go on."""
-        until: dict[Topic, GqlAppError] = {
-            Topic("Session", "revoked_at", self.session_id): Unauthenticated("This session has ended; sign in again."),
-        }
-        return Lifetime(until, self.as_of, self.expires_at, Unauthenticated("This session has expired; sign in again."))
+        expired = Unauthenticated("This session has expired; sign in again.")
+        return Lifetime(self.ends_with, self.as_of, self.expires_at, expired)
 
     @property
     def renewed_by(self) -> tuple[Topic, ...]:
-        """What changes which keys she holds."""
+        """What changes which roles and keys she holds."""
         mine = key_text(USER, self.id)
-        found = [Topic("User", "role", self.public_id)]
-        for each in grants():
+        found = [Topic(entity, attribute, owner_id=self.id) for entity, attribute in self.catalog.role_attributes]
+        for each in self.catalog.grants:
             found += [Topic(each.entity, owner_id=self.id), Topic(each.entity, key=mine), Topic(each.entity, lost=mine)]
         return tuple(dict.fromkeys(found))
 
+    def may_act_as(self, *roles: enum.Enum | str) -> bool:
+        """Whether she has one of these roles. An admin may do what any role may."""
+        return self.is_admin or any((each if isinstance(each, str) else each.name) in self.roles for each in roles)
+
     def sees_whole(self, entity: str) -> bool:
         """Whether this viewer may see every entity of the kind."""
-        return (self.is_admin and entity not in confidential()) or entity in seen_whole_by(self.role)
+        if self.is_admin and entity not in self.catalog.confidential:
+            return True
+        return entity in self.catalog.seen_whole_by(self.roles)
 
     def has_role(self, key: str) -> bool:
-        return key == key_text(ROLE, self.role.name)
+        return any(key == key_text(ROLE, each) for each in self.roles)
 
     def holds(self, kind: str, column: Any) -> ColumnElement[bool]:
-        return ByRows(self.id).holds(kind, column)
+        return ByRows(self.id, self.catalog).holds(kind, column)
 
 
 async def with_keys(db: Database, viewer: Viewer) -> Viewer:
     """The viewer with the keys that rows give her at this moment."""
     keys: set[str] = set()
-    for kind in sorted(granted_kinds()):
-        for statement in granted(viewer.id, kind):
+    for kind in sorted(viewer.catalog.granted_kinds):
+        for statement in granted(viewer.catalog, viewer.id, kind):
             keys |= {key_text(kind, row[0]) for row in await db.rows(statement, {}) if row[0] is not None}
     return replace(viewer, granted=frozenset(keys))

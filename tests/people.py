@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gql_app.accounts import service
+from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
-from gql_app.viewer import Role
 from tests.client import Client
 from tests.running import Running
 
@@ -58,7 +59,7 @@ class People:
 
     @classmethod
     async def sign_in(cls, server: Running) -> "People":
-        db, passwords = server.app.db, server.app.passwords
+        db, passwords = server.app.db, server.app.resource(Passwords)
         hashed = await passwords.hash(PASSWORD)
         for number, (name, role, premium) in enumerate(
             (

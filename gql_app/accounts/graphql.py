@@ -10,6 +10,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts import models
+from gql_app.accounts.roles import Role
 from gql_app.api.connections import Connection, Order, PageArgs, load_page
 from gql_app.api.context import Context, Info
 from gql_app.api.lookups import Lookup, as_values, of_values
@@ -17,7 +18,6 @@ from gql_app.api.nodes import Node
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
-from gql_app.viewer import Role
 
 strawberry.enum(Role)
 
@@ -132,7 +132,7 @@ class AccountQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[User]:
-        info.context.require_role(Role.ADMIN)
+        info.context.require_admin()
         return await info.context.read(_page_of_users, PageArgs(first, after, last, before))
 
 

@@ -6,10 +6,10 @@ from sqlalchemy import Enum, ForeignKey, Index, LargeBinary, String, event, func
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from gql_app.accounts import passwords
+from gql_app.accounts.roles import Role
 from gql_app.audiences import Audience, owner
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
-from gql_app.viewer import Role
 
 
 class User(Tracked, Timestamped, Base):
@@ -18,6 +18,7 @@ class User(Tracked, Timestamped, Base):
     __tablename__ = "users"
     __entity__ = "User"
     __audience__ = Audience(owner("id"))
+    __role__ = "role"
     __mapper_args__ = {"polymorphic_on": "plan", "polymorphic_identity": "STANDARD"}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

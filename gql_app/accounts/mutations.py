@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session as DbSession
 from gql_app.accounts import models, service
 from gql_app.accounts.graphql import User
 from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.accounts.sessions import NewSession
 from gql_app.accounts.throttle import Throttle
@@ -16,7 +17,7 @@ from gql_app.api.context import Context, Info
 from gql_app.api.ids import id_of
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.errors import BadCredentials
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 
 
 @strawberry.type(description="A session that was just begun. The token is shown this once.")
@@ -189,7 +190,7 @@ class AccountMutations:
     @strawberry.mutation(description="For admins. The user's open subscriptions end.")
     @faults_as(SetRolePayload)
     async def set_role(self, info: Info, input: SetRoleInput) -> SetRolePayload:
-        viewer = info.context.require_role(Role.ADMIN)
+        viewer = info.context.require_admin()
         user_id = id_of("User", input.user_id, field="userId")
         user = await info.context.write(service.set_role, viewer, user_id, input.role)
         return SetRolePayload(user=User.of(user))
@@ -197,7 +198,7 @@ class AccountMutations:
 
 async def _checked_hash(context: Context, viewer: Viewer, password: str, *, field: str) -> str:
     """The hash that this password of the viewer's was found to match. Raises BadCredentials or RateLimited."""
-    with context.resource(Throttle).attempt(str(viewer.public_id), context.client):
+    with context.resource(Throttle).attempt(f"user:{viewer.id}", context.client):
         hashed = await context.look_up(service.password_hash, viewer.id)
         if not await context.resource(Passwords).matches(password, hashed) or hashed is None:
             raise BadCredentials("The password is wrong.", field=field)

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts import sessions
 from gql_app.accounts.models import AuthSession, PremiumUser, User
+from gql_app.accounts.roles import Role
 from gql_app.accounts.sessions import NewSession
 from gql_app.errors import BadCredentials, Conflict, Forbidden, Invalid, NotFound, Taken
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{2,31}")
 

@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import AuthSession, User
+from gql_app.accounts.roles import Role
+from gql_app.api.authentication import Authentication, Credentials
+from gql_app.changes.topics import Topic
 from gql_app.db import Database
 from gql_app.errors import Unauthenticated
 from gql_app.viewer import Viewer, with_keys
@@ -36,7 +40,7 @@ def begin(session: Session, user: User, lifetime: timedelta) -> NewSession:
 _users: Any = User.__table__.c
 _sessions: Any = AuthSession.__table__.c
 _VIEWER = (
-    select(_users.id, _users.public_id, _users.role, _sessions.public_id, _sessions.expires_at)
+    select(_users.id, _users.role, _sessions.public_id, _sessions.expires_at)
     .join_from(AuthSession.__table__, User.__table__, _sessions.user_id == _users.id)
     .where(
         _sessions.token_hash == bindparam("token_hash"),
@@ -46,13 +50,19 @@ _VIEWER = (
 )
 
 
-async def authenticate(db: Database, token: str, as_of: int) -> Viewer | None:
-    """Who this token belongs to, if the session is still on. ``as_of``: the log position known before this read."""
-    rows = await db.rows(_VIEWER, {"token_hash": _hash(token), "now": datetime.now(UTC)})
+async def authenticate(credentials: Credentials) -> Viewer | None:
+    """Who this token belongs to, if the session is still on."""
+    rows = await credentials.db.rows(_VIEWER, {"token_hash": _hash(credentials.token), "now": datetime.now(UTC)})
     if not rows:
         return None
-    user_id, public_id, role, session_id, expires_at = tuple(rows[0])
-    return Viewer(user_id, public_id, role, session_id, expires_at, as_of)
+    user_id, role, session_id, expires_at = tuple(rows[0])
+    return viewer_of(user_id, role, session_id, expires_at, credentials.as_of)
+
+
+def viewer_of(user_id: int, role: Role, session_id: UUID, expires_at: datetime, as_of: int) -> Viewer:
+    """A user in one of her sessions: when it is revoked, her streams end."""
+    ends_with = {Topic("Session", "revoked_at", session_id): Unauthenticated("This session has ended; sign in again.")}
+    return Viewer(user_id, frozenset((role.name,)), role is Role.ADMIN, as_of, expires_at, session_id, ends_with)
 
 
 _ROLE = select(_users.role).where(_users.id == bindparam("user_id"))
@@ -63,7 +73,15 @@ async def look_again(db: Database, viewer: Viewer) -> Viewer:
     rows = await db.rows(_ROLE, {"user_id": viewer.id})
     if not rows:
         raise Unauthenticated("This account is not there any more.")
-    return await with_keys(db, replace(viewer, role=rows[0].role))
+    return await with_keys(db, acting_as(viewer, rows[0].role))
+
+
+def acting_as(viewer: Viewer, role: Role) -> Viewer:
+    """The same viewer with this role."""
+    return replace(viewer, roles=frozenset((role.name,)), is_admin=role is Role.ADMIN)
+
+
+AUTHENTICATION = Authentication(authenticate, look_again)
 
 
 def revoke(sessions: Iterable[AuthSession]) -> None:

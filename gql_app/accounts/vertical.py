@@ -1,16 +1,26 @@
 """Accounts as a vertical."""
 
-from gql_app.accounts import rules
+from gql_app.accounts import commands, rules
 from gql_app.accounts.graphql import AccountQueries, AccountSubscriptions, PremiumUser, StandardUser, users_by_public_id
+from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.mutations import AccountMutations
+from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
+from gql_app.accounts.sessions import AUTHENTICATION
+from gql_app.accounts.throttle import Throttle
 from gql_app.api.vertical import Vertical
 
 ACCOUNTS = Vertical(
     "accounts",
+    models=(User, AuthSession),
     queries=(AccountQueries,),
     mutations=(AccountMutations,),
     subscriptions=(AccountSubscriptions,),
     types=(StandardUser, PremiumUser),
     nodes={"User": users_by_public_id},
+    authentication=AUTHENTICATION,
+    roles=(Role,),
+    resources=lambda settings: (Passwords(settings.bcrypt_cost), Throttle()),
+    commands=commands.add_to,
     rules=(rules.welcome, rules.welcome_premium, rules.warn_old_address, rules.warn_of_new_password),
 )

@@ -1,5 +1,6 @@
 """What a resolver is handed."""
 
+import enum
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -24,7 +25,6 @@ from gql_app.api.identity import identity_of
 from gql_app.api.lookups import Lookup
 from gql_app.audiences.conditions import Holder
 from gql_app.audiences.kinds import kind_of
-from gql_app.audiences.registry import depend_on_rows, granted_kinds
 from gql_app.changes.capture import act_as
 from gql_app.changes.feed import Feed
 from gql_app.changes.log import parse_cursor
@@ -35,7 +35,7 @@ from gql_app.changes.watch import Renewal, Watch
 from gql_app.db import Database
 from gql_app.errors import Forbidden, Unauthenticated
 from gql_app.settings import Settings
-from gql_app.viewer import Role, Viewer, with_keys
+from gql_app.viewer import Viewer, with_keys
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._of = of
         self._by_scope = by_scope
         # What an event loads may be seen by keys that decide about no event of these topics.
-        renewal = Renewal(viewer.renewed_by, self.look_again, at_first=bool(granted_kinds()))
+        renewal = Renewal(viewer.renewed_by, self.look_again, at_first=bool(viewer.catalog.granted_kinds))
         self.watch: Watch = context.feed.watch(
             topics, viewer.scope, after=position, lifetime=viewer.lifetime, renewal=renewal
         )
@@ -129,6 +129,11 @@ class Context:
         self.private = True
         return self._client
 
+    @property
+    def client_address(self) -> str:
+        """The same for what decides nothing about a result."""
+        return self._client
+
     def identify(self, viewer: Viewer | None) -> None:
         """A token was sent, and this is whose it is (None: nobody's, or no longer)."""
         self._viewer = viewer
@@ -151,12 +156,16 @@ class Context:
             raise Unauthenticated("Your session has ended; sign in again." if self.token_is_dead else None)
         return self.viewer
 
-    def require_role(self, *roles: Role) -> Viewer:
+    def require_role(self, *roles: enum.Enum | str) -> Viewer:
         """An admin may do what any role may. Raises Unauthenticated or Forbidden."""
         viewer = self.require_viewer()
-        if viewer.role not in (*roles, Role.ADMIN):
+        if not viewer.may_act_as(*roles):
             raise Forbidden
         return viewer
+
+    def require_admin(self) -> Viewer:
+        """Raises Unauthenticated or Forbidden."""
+        return self.require_role()
 
     async def holder(self) -> Viewer:
         """The viewer with all her keys. Raises Unauthenticated."""
@@ -189,7 +198,7 @@ class Context:
         kind = kind_of(lookup.model)
         if found is None or (named := kind.keys_of(vars(found))) is None:
             return found if found is not None and self.covers(kind.entity, None) else None
-        if self._scope is None and depend_on_rows((kind.entity,)):
+        if self._scope is None and self.require_viewer().catalog.depend_on_rows((kind.entity,)):
             await self.holder()
         owner_id, others = named
         return found if self.covers(kind.entity, owner_id, frozenset(others)) else None

@@ -1,25 +1,65 @@
 """What a feature brings to an application. An application is a list of these."""
 
-from collections.abc import Callable, Iterable, Mapping
+import argparse
+import enum
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from gql_app.api.authentication import Authentication
 from gql_app.api.nodes import Finder
+from gql_app.changes.tracking import Tracked
+from gql_app.db import Database
+from gql_app.settings import Settings
+
+T = TypeVar("T")
+
+
+class Process(Protocol):
+    """What a vertical's tasks and demo have of the process that they run in."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def settings(self) -> Settings: ...
+    def resource(self, kind: type[T]) -> T: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Vertical:
     """A feature. All but the name may be left out.
 
-    `queries`, `mutations` and `subscriptions` are Strawberry types whose fields become those of the schema's roots;
-    `types` are those that no field names, such as implementations of an interface. `nodes` finds entities by their
-    global ids, kind by kind. `rules` are the functions that say who is owed a message.
+    `models` are its tracked models; a base stands for its subclasses, too. `queries`, `mutations` and `subscriptions`
+    are Strawberry types whose fields become those of the schema's roots; `types` are those that no field names, such as
+    implementations of an interface. `nodes` finds entities by their global ids, kind by kind. `rules` are the functions
+    that say who is owed a message.
+
+    `authentication` says who looks; one vertical of an application may bring it. `roles` are those that users may have.
+    `resources` makes what a process keeps one of (`Context.resource` has it by its class; what has a `close` is closed
+    at the end). `tasks` run as long as a process serves or delivers. `commands` adds commands to `gql-app`: each parser
+    sets as its default ``work`` what is to be done, ``async def work(process, args) -> int``. `demo` fills
+    an empty database for `serve --demo` and returns what is to be said about it. `needs` are verticals without which
+    this one cannot be.
     """
 
     name: str
+    models: tuple[type[Tracked], ...] = ()
     queries: tuple[type, ...] = ()
     mutations: tuple[type, ...] = ()
     subscriptions: tuple[type, ...] = ()
     types: tuple[type, ...] = ()
     nodes: Mapping[str, Finder] = field(default_factory=dict)
     rules: tuple[Callable[..., Iterable[Any]], ...] = ()
+    authentication: Authentication | None = None
+    roles: tuple[type[enum.Enum] | str, ...] = ()
+    resources: Callable[[Settings], Iterable[object]] | None = None
+    tasks: tuple[Callable[[Process], Coroutine[Any, Any, None]], ...] = ()
+    commands: "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None] | None" = None
+    demo: Callable[[Process], Awaitable[str]] | None = None
+    needs: "tuple[Vertical, ...]" = ()
+
+    @property
+    def role_names(self) -> frozenset[str]:
+        """The names of its roles."""
+        named = ([each] if isinstance(each, str) else [member.name for member in each] for each in self.roles)
+        return frozenset(name for names in named for name in names)

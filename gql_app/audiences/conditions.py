@@ -9,7 +9,7 @@ from sqlalchemy import inspect as sa_inspect
 
 from gql_app.audiences.declaration import USER
 from gql_app.audiences.kinds import Kind, Model, kind_of
-from gql_app.audiences.registry import grants
+from gql_app.audiences.registry import Catalog
 
 M = TypeVar("M")
 
@@ -67,18 +67,19 @@ def _column(model: Model, name: str) -> Any:
 class ByRows:
     """How a user holds keys: her own, and those that the rows of granting models give her at this moment."""
 
-    def __init__(self, user_id: int) -> None:
+    def __init__(self, user_id: int, catalog: Catalog) -> None:
         self._user_id = user_id
+        self._catalog = catalog
 
     def holds(self, kind: str, column: Any) -> ColumnElement[bool]:
         if kind == USER:
             return column == self._user_id  # type: ignore[no-any-return]
-        return or_(false(), *(column.in_(each) for each in granted(self._user_id, kind)))
+        return or_(false(), *(column.in_(each) for each in granted(self._catalog, self._user_id, kind)))
 
 
-def granted(user_id: int, kind: str) -> Iterable[Select[Any]]:
+def granted(catalog: Catalog, user_id: int, kind: str) -> Iterable[Select[Any]]:
     """The values of a user's keys of this kind, one statement for each model that grants them."""
-    for each in grants():
+    for each in catalog.grants:
         if each.grant.kind == kind:
             hidden = true() if each.unless is None else is_unset(_column(each.model, each.unless))
             to = _column(each.model, each.grant.to)

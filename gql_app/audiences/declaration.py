@@ -39,7 +39,7 @@ class Held:
 class RoleHeld:
     """Everybody with the role."""
 
-    role: enum.Enum
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ def key(kind: str, column: str) -> Held:
     return Held(_named(kind), column)
 
 
-def role(role: enum.Enum) -> RoleHeld:
-    """Everybody with this role."""
-    return RoleHeld(role)
+def role(role: enum.Enum | str) -> RoleHeld:
+    """Everybody with this role: the name of a member of an enum, or a text."""
+    return RoleHeld(role.name if isinstance(role, enum.Enum) else role)
 
 
 def rows(model: Callable[[], type[Any]], of: str, column: str, *, kind: str = USER) -> Rows:

@@ -3,7 +3,6 @@
 Must hold: whatever decides who may see an entity is a column that the log follows. `changes.mapping` refuses the rest.
 """
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -64,17 +63,18 @@ class Above:
 class Kind:
     """The audience of one kind of entity, by its base model.
 
-    `readers` are the roles that see all of the kind. `role_keys` are those of roles where `unless` decides row by row;
-    such a key stands beside each event. `key_kinds` are the kinds of keys that events of this kind may carry besides
-    the owner's; `has_owner` says whether they may have one. `is_plain`: the columns of a row alone decide about it;
-    `is_owners`: its owner and whole roles alone see it.
+    `named_roles` are those that its own declaration names. `readers` are the roles that see all of the kind;
+    `role_keys` are those of roles where `unless` decides row by row: such a key stands beside each event. `key_kinds`
+    are the kinds of keys that events of this kind may carry besides the owner's; `has_owner` says whether they may have
+    one. `is_plain`: the columns of a row alone decide about it; `is_owners`: its owner and whole roles alone see it.
     """
 
     model: Model
     entity: str
     owner: str | None
     held: tuple[Held, ...]
-    readers: frozenset[enum.Enum]
+    named_roles: frozenset[str]
+    readers: frozenset[str]
     role_keys: frozenset[str]
     rows: tuple[Related, ...]
     above: tuple[Above, ...]
@@ -143,11 +143,11 @@ def _kind_of(model: Model) -> Kind:
     related = tuple(_related(model, each) for each in declared.parts if isinstance(each, Rows))
     above = tuple(_above(model, each) for each in declared.parts if isinstance(each, Parent))
     parents = [kind_of(each.model) for each in above]
-    roles = frozenset(each.role for each in declared.parts if isinstance(each, RoleHeld))
-    roles = roles.union(*(kind_of(each.model).readers for each in above if each.always))
+    named = frozenset(each.role for each in declared.parts if isinstance(each, RoleHeld))
+    roles = named.union(*(kind_of(each.model).readers for each in above if each.always))
     if declared.unless is not None:
         column_of(model, declared.unless)
-        role_keys, roles = frozenset(key_text(ROLE, each.name) for each in roles), frozenset()
+        role_keys, roles = frozenset(key_text(ROLE, each) for each in roles), frozenset()
     else:
         role_keys = frozenset()
     owner = next((each.column for each in held if each.is_owner), None)
@@ -162,6 +162,7 @@ def _kind_of(model: Model) -> Kind:
         _name(model),
         owner,
         held,
+        named,
         roles,
         role_keys,
         related,

@@ -1,11 +1,14 @@
-"""What the models together come to: kinds that a role sees, keys that rows give, columns that are followed."""
+"""What models together come to: kinds that a role sees, keys that rows give, columns that are followed.
 
-import enum
+Must hold: an application asks its own `Catalog`, and no other application's models answer. What is process-wide here is
+what SQLAlchemy's mapping is process-wide for: which columns of a class are followed.
+"""
+
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 from sqlalchemy import Column
 from sqlalchemy import inspect as sa_inspect
@@ -15,9 +18,10 @@ from gql_app.audiences.declaration import Grant
 from gql_app.audiences.kinds import Kind, Model, Related, Untrackable, column_of, kind_of, root_of, value_type
 
 _models: "weakref.WeakSet[Model]" = weakref.WeakSet()
+_catalogs: "weakref.WeakSet[Catalog]" = weakref.WeakSet()
 _followed: dict[Model, tuple[str, ...]] = {}
 _makers: dict[Model, tuple[tuple[str, Callable[[Any], Any]], ...]] = {}
-_deciding: dict[Model, tuple[tuple[Kind, Related], ...]] = {}
+_generations = [0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,6 @@ class Granting:
     entity: str
     grant: Grant
     unless: str | None
-
-
-_generations = [0]
 
 
 def generation() -> int:
@@ -54,24 +55,146 @@ def forget() -> None:
     """What was found out about the models: another one was mapped."""
     _one_by_one.forget()
     _followed.clear()
-    _deciding.clear()
     _makers.clear()
     _generations.append(_generations.pop() + 1)
-    for each in (kinds, grants, seen_whole_by, confidential):
-        each.cache_clear()
+    for each in _catalogs:
+        each.forget()
 
 
-@cache
-def kinds() -> dict[str, Kind]:
-    """All kinds of entities by their names. Raises Untrackable."""
+def mapped_kinds() -> list[Kind]:
+    """All kinds of entities of this process, whichever application they are of. Raises Untrackable."""
     mapped = (each for each in _models if sa_inspect(each, raiseerr=False) is not None)  # a registry may be disposed of
-    roots = sorted({root_of(each) for each in mapped}, key=lambda each: str(each.__entity__))
-    found = {kind.entity: kind for kind in map(kind_of, roots)}
-    _refuse_keys_of_two_types(found.values())
-    return found
+    return _kinds_of(mapped)
 
 
-def _refuse_keys_of_two_types(every: Iterable[Kind]) -> None:
+def _kinds_of(models: Iterable[Model]) -> list[Kind]:
+    return [kind_of(each) for each in sorted({root_of(each) for each in models}, key=lambda each: str(each.__entity__))]
+
+
+class Catalog:
+    """The models of one application, and what they come to."""
+
+    def __init__(self, models: Iterable[Model] | None = None) -> None:
+        """Without ``models``: all that this process has mapped.
+
+        Raises:
+            Untrackable: they do not fit together.
+        """
+        self._models = None if models is None else tuple(models)
+        _catalogs.add(self)
+        if self._models is not None:
+            self._refuse_what_does_not_fit()
+
+    def forget(self) -> None:
+        """Find out anew: another model was mapped."""
+        kept = {"_models": self._models}
+        self.__dict__.clear()
+        self.__dict__.update(kept)
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """All kinds of entities by their names."""
+        found = mapped_kinds() if self._models is None else _kinds_of(self._models)
+        known: dict[str, Kind] = {}
+        for each in found:
+            if (other := known.setdefault(each.entity, each)) is not each:
+                raise Untrackable(
+                    f"{each.model.__name__} and {other.model.__name__} both call themselves {each.entity}: give each "
+                    "its own __entity__, or name the models of each application"
+                )
+        return known
+
+    def __contains__(self, model: Model) -> bool:
+        kind = self.kinds.get(model.__entity__)
+        return kind is not None and kind.model is root_of(model)
+
+    def deciding(self, model: Model) -> tuple[tuple[Kind, Related], ...]:
+        """The kinds of whose entities the rows of this model decide who may see them."""
+        found = self._deciding.get(model)
+        if found is None:
+            every = [(kind, related) for kind in self.kinds.values() for related in kind.rows]
+            found = self._deciding[model] = tuple(each for each in every if each[1].model is root_of(model))
+        return found
+
+    def is_parent(self, model: Model) -> bool:
+        """Whether entities of another kind are seen by those who may see one of this model."""
+        return any(each.model is model for kind in self.kinds.values() for each in kind.above)
+
+    @cached_property
+    def _deciding(self) -> dict[Model, tuple[tuple[Kind, Related], ...]]:
+        return {}
+
+    @cached_property
+    def _seen_whole(self) -> dict[frozenset[str], frozenset[str]]:
+        return {}
+
+    @cached_property
+    def grants(self) -> tuple[Granting, ...]:
+        """All models whose rows give users keys."""
+        found = []
+        for kind in self.kinds.values():
+            found += [Granting(kind.model, kind.entity, each, kind.unless) for each in kind.model.__grants__]
+        return tuple(found)
+
+    @cached_property
+    def granted_kinds(self) -> frozenset[str]:
+        """The kinds of keys that rows give to users."""
+        return frozenset(each.grant.kind for each in self.grants)
+
+    @cached_property
+    def role_attributes(self) -> tuple[tuple[str, str], ...]:
+        """The entity types whose owner has the role that an attribute names, with that attribute."""
+        return tuple((each.entity, each.model.__role__) for each in self.kinds.values() if each.model.__role__)
+
+    @cached_property
+    def confidential(self) -> frozenset[str]:
+        """The kinds that admins do not see as such."""
+        return frozenset(kind.entity for kind in self.kinds.values() if not kind.admins)
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """The roles that audiences name."""
+        return frozenset(each for kind in self.kinds.values() for each in kind.named_roles)
+
+    def depend_on_rows(self, entity_types: Iterable[str | None]) -> bool:
+        """Whether keys that rows give to users may open entities of these kinds (None: of any)."""
+        given = self.granted_kinds
+        if not given:
+            return False
+        wanted = tuple(entity_types)
+        known = self.kinds
+        named = known.values() if None in wanted else [known[name] for name in wanted if name in known]
+        return any(not given.isdisjoint(kind.key_kinds) for kind in named)
+
+    def seen_whole_by(self, roles: frozenset[str]) -> frozenset[str]:
+        """The kinds of entities of which one of these roles sees all."""
+        found = self._seen_whole.get(roles)
+        if found is None:
+            found = frozenset(kind.entity for kind in self.kinds.values() if not roles.isdisjoint(kind.readers))
+            self._seen_whole[roles] = found
+        return found
+
+    def _refuse_what_does_not_fit(self) -> None:
+        every = self.kinds.values()
+        refuse_keys_of_two_types(every)
+        for kind in every:
+            others: list[Model] = [each.model for each in kind.rows] + [each.model for each in kind.above]
+            for other in others:
+                if other not in self:
+                    raise Untrackable(
+                        f"who may see a {kind.entity} depends on {other.__name__}, which no vertical of this "
+                        f"application has among its models: add the vertical, or name {other.__name__} in its models"
+                    )
+
+
+ALL: Final = Catalog()
+"""All models of this process: for whoever has no application."""
+
+CATALOG: Final = "gql_app_catalog"
+"""Where a session's ``info`` holds the catalog of its application."""
+
+
+def refuse_keys_of_two_types(every: Iterable[Kind]) -> None:
     """Must hold: the values of two keys of a kind can be compared, whichever columns they come from."""
     known: dict[str, tuple[type, str]] = {}
     for kind in every:
@@ -85,15 +208,6 @@ def _refuse_keys_of_two_types(every: Iterable[Kind]) -> None:
                 raise Untrackable(
                     f"{where} and {place} make keys of the kind {key} of different types: use one type, or another kind"
                 )
-
-
-def deciding(model: Model) -> tuple[tuple[Kind, Related], ...]:
-    """The kinds of whose entities the rows of this model decide who may see them."""
-    found = _deciding.get(model)
-    if found is None:
-        every = [(kind, related) for kind in kinds().values() for related in kind.rows]
-        found = _deciding[model] = tuple(each for each in every if each[1].model is root_of(model))
-    return found
 
 
 def followed(model: Model) -> tuple[str, ...]:
@@ -120,7 +234,7 @@ def _maker(column: Column[Any]) -> Callable[[Any], Any]:
 
 def _find_followed(root: Model) -> tuple[str, ...]:
     found = dict.fromkeys(kind_of(root).columns)
-    for kind in kinds().values():
+    for kind in mapped_kinds():
         for related in kind.rows:
             if related.model is root:
                 found |= dict.fromkeys((related.of, related.column))
@@ -128,40 +242,3 @@ def _find_followed(root: Model) -> tuple[str, ...]:
                     found[hidden] = None
         found |= dict.fromkeys(each.theirs for each in kind.above if each.model is root)
     return tuple(found)
-
-
-@cache
-def grants() -> tuple[Granting, ...]:
-    """All models whose rows give users keys."""
-    found = []
-    for kind in kinds().values():
-        found += [Granting(kind.model, kind.entity, each, kind.unless) for each in kind.model.__grants__]
-    return tuple(found)
-
-
-def granted_kinds() -> frozenset[str]:
-    """The kinds of keys that rows give to users."""
-    return frozenset(each.grant.kind for each in grants())
-
-
-def depend_on_rows(entity_types: Iterable[str | None]) -> bool:
-    """Whether keys that rows give to users may open entities of these kinds (None: of any)."""
-    given = granted_kinds()
-    if not given:
-        return False
-    known = kinds()
-    wanted = tuple(entity_types)
-    named = known.values() if None in wanted else [known[name] for name in wanted if name in known]
-    return any(not given.isdisjoint(kind.key_kinds) for kind in named)
-
-
-@cache
-def seen_whole_by(role: enum.Enum) -> frozenset[str]:
-    """The kinds of entities of which this role sees all."""
-    return frozenset(kind.entity for kind in kinds().values() if role in kind.readers)
-
-
-@cache
-def confidential() -> frozenset[str]:
-    """The kinds that admins do not see as such."""
-    return frozenset(kind.entity for kind in kinds().values() if not kind.admins)

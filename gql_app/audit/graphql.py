@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as DbSession
 from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.accounts.graphql import User, users_by_id
+from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.connections import Connection, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id, encode_id
@@ -149,4 +150,4 @@ class AuditSubscriptions:
         return info.context.stream([(filter or ChangeFilter()).topic()], after, Change.of)
 
 
-AUDIT = Vertical("audit", queries=(AuditQueries,), subscriptions=(AuditSubscriptions,))
+AUDIT = Vertical("audit", needs=(ACCOUNTS,), queries=(AuditQueries,), subscriptions=(AuditSubscriptions,))

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.audiences.declaration import ROLE, USER, key_text
 from gql_app.audiences.kinds import Kind, Model, Related, is_hidden, kind_of, root_of
-from gql_app.audiences.registry import deciding, followed, kinds
+from gql_app.audiences.registry import ALL, CATALOG, Catalog, followed
 from gql_app.changes.models import NO_KEYS
 from gql_app.changes.net import Entity
 from gql_app.changes.tracking import mapper_of
@@ -89,7 +89,7 @@ class _Then:
                 parent = kind_of(above.model)
                 keys = self.keys(parent, row.held)
                 if not above.always:
-                    keys = keys.and_of(frozenset(key_text(ROLE, each.name) for each in parent.readers))
+                    keys = keys.and_of(frozenset(key_text(ROLE, each) for each in parent.readers))
                 if kind.owner is None and owner is None:
                     owner = keys.owner_id
                     others |= keys.others
@@ -108,8 +108,9 @@ class _Then:
 class _Database:
     """The rows that decide, as the database has them now; read once."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, catalog: Catalog) -> None:
         self._session = session
+        self._catalog = catalog
         self._found: dict[tuple[Model, str, Any], list[_Row]] = {}
 
     def rows(self, model: Model, name: str, value: Any) -> Sequence[_Row]:
@@ -125,7 +126,7 @@ class _Database:
         query = query.order_by(*mapper_of(model).primary_key)
         if changing:
             query = query.with_for_update(key_share=True)
-        elif any(each.model is model for kind in kinds().values() for each in kind.above):
+        elif self._catalog.is_parent(model):
             query = query.with_for_update(read=True)
         for start in range(0, len(missing), AT_ONCE):
             some = missing[start : start + AT_ONCE]
@@ -141,12 +142,18 @@ class Sides:
 
     def __init__(self, session: Session, entities: Sequence[Entity]) -> None:
         self._entities = entities
-        self._database = _Database(session)
+        self._catalog: Catalog = session.info.get(CATALOG, ALL)
+        self._database = _Database(session, self._catalog)
         self.others: Sequence[Entity] = ()
         """Entities that the transaction has not written, and that others may see now."""
         plain = True
         for model in {entity.model for entity in entities}:
-            plain = plain and kind_of(model).is_plain and not deciding(model)
+            if model not in self._catalog:
+                raise TypeError(
+                    f"{model.__name__} is tracked, and no vertical of this application has it among its models: nobody "
+                    "would ever hear of its changes"
+                )
+            plain = plain and kind_of(model).is_plain and not self._catalog.deciding(model)
         if not plain:
             self.others = [*self._seen_by_others()]
             self._read_ahead()
@@ -176,7 +183,7 @@ class Sides:
         known = {(root_of(entity.model), entity.public_id) for entity in self._entities}
         changed = [each for each in self._entities if each.deleted or each.held != each.held_before]
         for model in {root_of(each.model) for each in changed}:
-            for kind, related in deciding(model):
+            for kind, related in self._catalog.deciding(model):
                 alike = [each for each in changed if root_of(each.model) is model]
                 sides = (held for each in alike for held in (each.held, each.held_before) if held is not None)
                 values = {held[related.of] for held in sides} - {None}

@@ -21,12 +21,13 @@ def names_of(models: Iterable[type[Tracked]]) -> set[Name]:
     return {(entity_type(model), name) for model in models for name in ("", *attributes_of(model))}
 
 
-async def note_what_is_tracked(db: Database) -> None:
+async def note_what_is_tracked(db: Database, models: Iterable[type[Tracked]] | None = None) -> None:
     """Write down for all that is tracked and was not yet that it is tracked from here on.
 
+    ``models`` are those of the application; by default all of this process.
     Any number of processes may do so at the same time: the first one counts.
     """
-    missing = names_of(tracked_models()) - await db.read(_known)
+    missing = names_of(tracked_models() if models is None else models) - await db.read(_known)
     if missing:
         await db.write(_add, sorted(missing))
 

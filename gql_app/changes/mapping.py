@@ -24,7 +24,8 @@ from gql_app.db.statements import NO_TABLE
 LONGEST_NAME = 64
 """Characters of an entity type and of an attribute, as wide as the log's columns."""
 
-_entities: "weakref.WeakValueDictionary[str, type[Tracked]]" = weakref.WeakValueDictionary()
+_entities: "weakref.WeakValueDictionary[tuple[int, str], type[Tracked]]" = weakref.WeakValueDictionary()
+"""The kinds of each declarative base; those of an application are compared when it starts (`Catalog`)."""
 
 
 def _refuse(what: str, instead: str) -> NoReturn:
@@ -106,7 +107,7 @@ def _check_entity(mapper: Mapper[Any], model: type[Tracked]) -> None:
     if len(name) > LONGEST_NAME:
         _refuse(f"{model.__name__}.__entity__ is too long", f"use at most {LONGEST_NAME} characters")
     root = mapper.base_mapper.class_
-    known = _entities.setdefault(name, root)
+    known = _entities.setdefault((id(mapper.registry), name), root)
     if known is not root and known.__entity__ == name:
         _refuse(f"{root.__name__} and {known.__name__} both call themselves {name}", "give each its own __entity__")
 
@@ -218,7 +219,10 @@ def _check_configured(mapper: Mapper[Any], model: type[Tracked]) -> None:
 def _follow_audiences() -> None:
     """Who could see it must be known also where an attribute had expired."""
     registry.forget()
-    for kind in registry.kinds().values():
+    kinds_here = registry.mapped_kinds()
+    for base in {mapper_of(each.model).registry for each in kinds_here}:
+        registry.refuse_keys_of_two_types(each for each in kinds_here if mapper_of(each.model).registry is base)
+    for kind in kinds_here:
         for model in (each.class_ for each in mapper_of(kind.model).self_and_descendants):
             for name in registry.followed(model):
                 _check_followed(kind.model, name)

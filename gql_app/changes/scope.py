@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, false, or_, true
 from gql_app.audiences import registry
 from gql_app.audiences.conditions import among
 from gql_app.audiences.declaration import USER, key_text
-from gql_app.audiences.registry import confidential, kinds
+from gql_app.audiences.registry import ALL, Catalog
 from gql_app.changes.models import NO_KEYS, ChangeEvent, ChangeKind, ChangeRecord
 from gql_app.changes.topics import Topic
 
@@ -33,18 +33,21 @@ class Scope:
     keys: frozenset[str] = NO_KEYS
     kinds: frozenset[str] | None = None
     """The kinds to whose events it was reduced (see `about`); None: it is whole."""
+    catalog: Catalog = ALL
+    """The models of the application."""
 
     def decides(self, entity: str) -> bool:
         """Whether all viewers who have this scope in common may see the same entities of the kind."""
         if self.kinds is None or entity in self.kinds or self.sees_whole(entity):
             return True
-        kind, known = kinds().get(entity), kinds()
+        known = self.catalog.kinds
+        kind = known.get(entity)
         if kind is None or kind.readers or kind.role_keys or (kind.has_owner and self.owner_id is None):
             return False
         return kind.key_kinds <= {key for name in self.kinds if name in known for key in known[name].key_kinds}
 
     def sees_whole(self, entity: str) -> bool:
-        return (self.everything and entity not in confidential()) or entity in self.entity_types
+        return (self.everything and entity not in self.catalog.confidential) or entity in self.entity_types
 
     def has_role(self, key: str) -> bool:
         return key in self.keys
@@ -78,7 +81,7 @@ class Scope:
         column = ChangeRecord.entity_type
         whole: ColumnElement[bool] = column.in_(sorted(self.entity_types))
         if self.everything:
-            hidden = confidential()
+            hidden = self.catalog.confidential
             whole = or_(whole, column.not_in(sorted(hidden))) if hidden else true()
         own = ChangeRecord.owner_id == self.owner_id if self.owner_id is not None else false()
         return or_(own, whole)
@@ -87,30 +90,34 @@ class Scope:
         """As much of this scope as decides about events of these topics: the same for many who look."""
         wanted = frozenset(topic.entity_type for topic in topics)
         if any(topic.turns for topic in topics) or None in wanted:
-            return Scope(everything=True) if self.everything and not confidential() else self
+            if self.everything and not self.catalog.confidential:
+                return Scope(everything=True, catalog=self.catalog)
+            return self
         named = frozenset(kind for kind in wanted if kind is not None)
         if all(self.sees_whole(kind) for kind in named):
             if self.everything and not named & self.entity_types:
-                return Scope(everything=True, kinds=None if not confidential() else named)
-            return Scope(entity_types=named, kinds=named)
-        owner_id = self.owner_id if any(_may_be_hers(kind) for kind in named) else None
-        return Scope(owner_id, self.entity_types & named, self.everything, self._keys_for(named), named)
+                kinds = named if self.catalog.confidential else None
+                return Scope(everything=True, kinds=kinds, catalog=self.catalog)
+            return Scope(entity_types=named, kinds=named, catalog=self.catalog)
+        owner_id = self.owner_id if any(self._may_be_hers(kind) for kind in named) else None
+        entity_types = self.entity_types & named
+        return Scope(owner_id, entity_types, self.everything, self._keys_for(named), named, self.catalog)
 
     def narrow(self, topic: Topic) -> tuple[Topic, ...]:
         """The same wish as topics that already hold as much of this scope as routing can check."""
         kind = topic.entity_type
         if kind is not None and self.sees_whole(kind):
             return (topic,)
-        if kind is None and self.everything and not confidential():
+        if kind is None and self.everything and not self.catalog.confidential:
             return (topic,)
         found = []
-        if self.owner_id is not None and (kind is None or _has_owner(kind)):
+        if self.owner_id is not None and (kind is None or self._has_owner(kind)):
             found.append(topic._replace(owner_id=self.owner_id))
         if kind is None:
             if self.everything:
                 found.append(topic)
             found += [topic._replace(entity_type=each) for each in sorted(self.entity_types)]
-        keys = self._keys_for(kinds().keys() if kind is None else (kind,))
+        keys = self._keys_for(self.catalog.kinds.keys() if kind is None else (kind,))
         found += [topic._replace(key=key) for key in sorted(keys)]
         if topic.turns:
             mine = NO_KEYS if self.owner_id is None else {key_text(USER, self.owner_id)}
@@ -119,22 +126,20 @@ class Scope:
 
     def _keys_for(self, entity_types: Iterable[str]) -> frozenset[str]:
         """Those of her keys that events of these kinds may carry, her own as a user among them."""
-        known = kinds()
+        known = self.catalog.kinds
         wanted = {key for name in entity_types if name in known for key in known[name].key_kinds}
         if not wanted:
             return NO_KEYS
         held = self.keys if self.owner_id is None else self.keys | {key_text(USER, self.owner_id)}
         return frozenset(key for key in held if key.partition(":")[0] in wanted)
 
+    def _has_owner(self, entity: str) -> bool:
+        """Whether entities of the kind may have an owner; of a kind that is not known here they may."""
+        return (kind := self.catalog.kinds.get(entity)) is None or kind.has_owner
 
-def _has_owner(entity: str) -> bool:
-    """Whether entities of the kind may have an owner; of a kind that is not known here they may."""
-    return entity not in kinds() or kinds()[entity].has_owner
-
-
-def _may_be_hers(entity: str) -> bool:
-    """Whether a user may see an entity of the kind as herself."""
-    return _has_owner(entity) or USER in kinds()[entity].key_kinds
+    def _may_be_hers(self, entity: str) -> bool:
+        """Whether a user may see an entity of the kind as herself."""
+        return self._has_owner(entity) or USER in self.catalog.kinds[entity].key_kinds
 
 
 @dataclass(frozen=True, slots=True)

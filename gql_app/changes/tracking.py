@@ -38,11 +38,13 @@ class Tracked:
 
     Subclasses by inheritance are the same kind of entity as their base. ``__audience__`` says who may see an entity
     (see `audiences.declaration`); without one only admins may. ``__grants__`` says which keys its rows give to users.
+    ``__role__`` names the tracked attribute, if there is one, that says which role the owner of the row has.
     """
 
     __entity__: ClassVar[str]
     __audience__: ClassVar[Audience] = Audience()
     __grants__: ClassVar[tuple[Grant, ...]] = ()
+    __role__: ClassVar[str | None] = None
 
     public_id: Mapped[UUID] = mapped_column(default=uuid4, unique=True, active_history=True, sort_order=-9)
     if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import difflib
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from gql_app.app import App
 from gql_app.changes import log
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
+from gql_app.changes.tracking import Tracked
 from gql_app.commands.arguments import number
 from gql_app.db import Database, is_locked, is_outage, now
 from gql_app.deliveries import queue
 from gql_app.errors import ConfigurationError
 from gql_app.reconcile import Finding, reconcile, summary
-from gql_app.schema import build, printed
+from gql_app.schema import printed
 from gql_app.settings import Settings
 from gql_app.verticals import named
 
@@ -67,7 +69,7 @@ async def _migrate() -> None:
 
 
 def run_schema(args: argparse.Namespace) -> int:
-    text = printed(build(named(Settings.from_environment().app)))
+    text = printed(named(Settings.from_environment().app).schema)
     if args.check is None:
         print(text, end="")
         return 0
@@ -111,20 +113,22 @@ async def _check() -> tuple[list[Finding], bool]:
 
     No other part of a process is opened: the database may be read-only.
     """
-    db = Database(Settings.from_environment().database_url.reveal(), patient=True)
+    settings = Settings.from_environment()
+    models = named(settings.app).models
+    db = Database(settings.database_url.reveal(), patient=True)
     try:
         await db.reach()
         await migrations.require_current(db)
-        is_moved = await settle(db)
-        return await db.read(reconcile), is_moved
+        is_moved = await settle(db, models)
+        return await db.read(reconcile, models), is_moved
     finally:
         await db.close()
 
 
-async def settle(db: Database, patience: float = PATIENCE) -> bool:
+async def settle(db: Database, models: Iterable[type[Tracked]] | None = None, *, patience: float = PATIENCE) -> bool:
     """Write down what is tracked, and move the outbox; False where that cannot be done now. The check goes on then."""
     try:
-        await note_what_is_tracked(db)
+        await note_what_is_tracked(db, models)
         await move(db, patience=patience)
     except OutboxLocked:
         return False

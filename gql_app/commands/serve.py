@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 import signal
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from gql_app import demo, server
+from gql_app import server
 from gql_app.app import App, create_app
 from gql_app.commands.arguments import number
 from gql_app.settings import Settings
@@ -26,31 +27,31 @@ def add_to(commands: Any) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     settings = Settings.from_environment(demo=args.demo, inline_worker=not args.no_deliveries)
-    asyncio.run(_prepare(settings))
+    said = asyncio.run(_prepare(settings))
     if args.workers > 1:
         settings.hand_down()
         app: Any = "gql_app.app:create_app"
     else:
         app = create_app(settings)
     config = server.configuration(app, host=args.host, port=args.port, workers=args.workers)
-    server.serve(config, partial(_announce, args, settings))
+    server.serve(config, partial(_announce, args, said))
     return 0
 
 
-def _announce(args: argparse.Namespace, settings: Settings, port: int) -> None:
+def _announce(args: argparse.Namespace, said: Sequence[str], port: int) -> None:
     host = f"[{args.host}]" if ":" in args.host else args.host
     url = f"http://{'127.0.0.1' if args.host == '0.0.0.0' else host}:{port}"  # noqa: S104
     print(f"gql_app is at {url}/ and GraphiQL at {url}/graphql", flush=True)
-    if settings.demo:
-        print(demo.who_can_sign_in(), flush=True)
+    for each in said:
+        print(each, flush=True)
 
 
-async def _prepare(settings: Settings) -> None:
-    """Migrate an embedded database and fill the demo's, before any process serves it."""
+async def _prepare(settings: Settings) -> list[str]:
+    """Migrate an embedded database and fill the demo's, before any process serves it. Returns what the demo says."""
     app = App(settings)
     async with app.running(feed=False, deliver=False):
-        if settings.demo:
-            await demo.fill(app.db, app.passwords)
+        demos = [each.demo for each in app.application.verticals if each.demo is not None]
+        return [await fill(app) for fill in demos] if settings.demo else []
 
 
 def run_worker(args: argparse.Namespace) -> int:

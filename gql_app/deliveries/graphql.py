@@ -21,7 +21,7 @@ from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
 from gql_app.deliveries import models, service
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 
 strawberry.enum(Channel, description="How a message travels.")
 strawberry.enum(
@@ -146,7 +146,7 @@ class DeliveryMutations:
     @strawberry.mutation(description="Send a message again that is DEAD or UNDELIVERED. For admins.")
     @faults_as(RetryDeliveryPayload)
     async def retry_delivery(self, info: Info, input: RetryDeliveryInput) -> RetryDeliveryPayload:
-        viewer = info.context.require_role(Role.ADMIN)
+        viewer = info.context.require_admin()
         row = await info.context.write(service.retry, viewer, id_of("Delivery", input.id))
         return RetryDeliveryPayload(delivery=Delivery.of(row))
 

@@ -107,7 +107,8 @@ class Registration:
 
 
 registrations: list[Registration] = []
-"""All rules of all modules that were imported; an application takes those of its verticals (see `in_force`)."""
+"""All rules of all modules that were imported. An application takes those of its verticals (see `in_force`); the rest
+is for whoever has no application."""
 
 _IN_FORCE = "gql_app_rules"
 
@@ -116,6 +117,11 @@ def in_force(functions: Iterable[Rule]) -> dict[str, Any]:
     """What the info of a session needs so that these rules are run in it, and no others."""
     wanted = set(functions)
     return {_IN_FORCE: tuple(each for each in registrations if each.rule in wanted)}
+
+
+def rules_of(function: Rule) -> Iterable[type[Tracked]]:
+    """The models that a rule is about."""
+    return [each.model for each in registrations if each.rule is function]
 
 
 def on_change(

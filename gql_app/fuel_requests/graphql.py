@@ -15,6 +15,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.accounts import models as accounts
 from gql_app.accounts.graphql import User, users_by_id
+from gql_app.accounts.roles import Role
 from gql_app.api.connections import Connection, Order, Page, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
@@ -29,7 +30,7 @@ from gql_app.changes.tracking import value_of
 from gql_app.errors import NotFound
 from gql_app.fuel_requests import models, service
 from gql_app.fuel_requests.models import FuelRequestStatus
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 
 strawberry.enum(FuelRequestStatus)
 

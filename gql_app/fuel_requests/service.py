@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
 
+from gql_app.accounts.roles import Role
 from gql_app.errors import Conflict, Forbidden, Invalid, NotFound
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.texts import clean_text
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 
 MOST_LITRES = Decimal(1_000_000)
 NOTE_LENGTH = 2000
@@ -39,7 +40,7 @@ def decide(
     session: Session, viewer: Viewer, request_id: UUID, status: FuelRequestStatus, note: str | None
 ) -> FuelRequest:
     """Approve or reject, once. Raises Forbidden, Invalid, NotFound, or Conflict for a second decision."""
-    if viewer.role not in (Role.APPROVER, Role.ADMIN):
+    if not viewer.may_act_as(Role.APPROVER):
         raise Forbidden
     if status is FuelRequestStatus.PENDING:
         raise Invalid("Decide for APPROVED or REJECTED.", field="status")

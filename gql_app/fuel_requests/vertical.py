@@ -1,5 +1,6 @@
 """Fuel requests as a vertical."""
 
+from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Vertical
 from gql_app.fuel_requests import rules
 from gql_app.fuel_requests.graphql import (
@@ -8,9 +9,12 @@ from gql_app.fuel_requests.graphql import (
     FuelRequestSubscriptions,
     seen_by_public_id,
 )
+from gql_app.fuel_requests.models import FuelRequest
 
 FUEL_REQUESTS = Vertical(
     "fuel_requests",
+    models=(FuelRequest,),
+    needs=(ACCOUNTS,),
     queries=(FuelRequestQueries,),
     mutations=(FuelRequestMutations,),
     subscriptions=(FuelRequestSubscriptions,),

@@ -66,7 +66,8 @@ def mailbox_routes(db: Database, feed: Feed, stopping: asyncio.Event) -> list[Ro
 
 
 async def _events(db: Database, feed: Feed, stopping: asyncio.Event) -> AsyncIterator[str]:
-    watch = feed.watch([Topic("Delivery", "state")], Scope(everything=True), after=feed.position)
+    every = Scope(entity_types=frozenset({Delivery.__entity__}))
+    watch = feed.watch([Topic(Delivery.__entity__, "state")], every, after=feed.position)
     stop = asyncio.ensure_future(stopping.wait())
     following = asyncio.ensure_future(watch.__anext__())
     try:

@@ -1,5 +1,6 @@
 """Projects and comments as a vertical."""
 
+from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Vertical
 from gql_app.projects import rules
 from gql_app.projects.graphql import (
@@ -9,9 +10,12 @@ from gql_app.projects.graphql import (
     comments_by_public_id,
     projects_by_public_id,
 )
+from gql_app.projects.models import Comment, Project
 
 PROJECTS = Vertical(
     "projects",
+    models=(Project, Comment),
+    needs=(ACCOUNTS,),
     queries=(ProjectQueries,),
     mutations=(ProjectMutations,),
     subscriptions=(ProjectSubscriptions,),

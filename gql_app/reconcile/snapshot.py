@@ -84,8 +84,8 @@ class Snapshot:
         self.now = now(session)
         self.moment: Read = reader(UtcDateTime(), self.dialect)
         there = set(inspect(session.connection()).get_table_names())
-        known = list(all_tracked_models())
-        wanted = [m for m in (known if models is None else models) if table_of(m).name in there]
+        known = list(all_tracked_models() if models is None else models)
+        wanted = [m for m in known if table_of(m).name in there]
         self.kinds = {kind.name: kind for kind in (Kind(root, self) for root in _roots(wanted))}
         self.known_types = {entity_type(model) for model in known}
         self.since = self._read_since()

@@ -10,7 +10,6 @@ from gql_app.api.context import Info
 from gql_app.api.ids import encode_id
 from gql_app.api.vertical import Vertical
 from gql_app.audiences.declaration import USER, key_text
-from gql_app.audiences.registry import grants
 from gql_app.changes.models import ChangeEvent, ChangeKind
 from gql_app.changes.scope import Scope
 from gql_app.changes.topics import Topic
@@ -56,9 +55,9 @@ class VisibilityChange:
 
 def _changes_keys(event: ChangeEvent, scope: Scope) -> bool:
     """Whether the event changes which keys the one who looks holds: of others' she is not told by these."""
-    if event.entity_type == "User":
-        return event.attribute == "role" and event.kind is ChangeKind.UPDATED
-    granting = [each for each in grants() if each.entity == event.entity_type]
+    if (event.entity_type, event.attribute) in scope.catalog.role_attributes:
+        return event.kind is ChangeKind.UPDATED
+    granting = [each for each in scope.catalog.grants if each.entity == event.entity_type]
     if not granting or scope.owner_id is None:
         return False
     mine = key_text(USER, scope.owner_id)
@@ -70,8 +69,9 @@ def _changes_keys(event: ChangeEvent, scope: Scope) -> bool:
 def topics_for(viewer: Viewer) -> list[Topic]:
     """What came and what left, for anybody; her own role; the keys that rows give her."""
     mine = key_text(USER, viewer.id)
-    found = [Topic(turns=True), Topic("User", "role", viewer.public_id)]
-    for each in grants():
+    found = [Topic(turns=True)]
+    found += [Topic(entity, attribute, owner_id=viewer.id) for entity, attribute in viewer.catalog.role_attributes]
+    for each in viewer.catalog.grants:
         found.append(Topic(each.entity, each.grant.column, owner_id=viewer.id))
         found.append(Topic(each.entity, each.grant.column, key=mine))
     return found

@@ -353,7 +353,7 @@ async def test_the_event_loop_is_never_held_up_while_people_sign_up(
     """Asyncio's own hook reports callbacks of more than 50 ms. It reads the clock on the wall, so on a busy machine a
     callback may look slow; one that really hashes a password is slow in each of fifteen rounds."""
     loop = asyncio.get_running_loop()
-    server.app.passwords._cost = 10  # about 70 ms
+    server.app.resource(Passwords)._cost = 10  # about 70 ms
     await sign_up(anybody, username="first", email="first@example.test")  # imports and caches are filled by now
     slow, loop.slow_callback_duration = loop.slow_callback_duration, 0.05
     loop.set_debug(True)

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
-from gql_app.viewer import Role
+from gql_app.accounts.roles import Role
 from tests.audiences.models import BY_NAME
 from tests.audiences.world import (
     BulkChange,

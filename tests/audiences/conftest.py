@@ -9,7 +9,7 @@ from gql_app.app import App
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.settings import Settings
-from tests.audiences.models import MODELS, Base, declared
+from tests.audiences.models import MODELS, WITH_THEIRS, Base, declared
 from tests.things import add_user, caught_up
 from tests.witness import triggers
 from tests.witness.witnessed import Witnessed
@@ -32,7 +32,7 @@ async def tables(db: Database, witnessed: Witnessed) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def site(tables: Database, settings: Settings) -> AsyncIterator[App]:
-    app = App(settings)
+    app = App(settings, WITH_THEIRS)
     async with app.running(deliver=False):
         yield app
 

@@ -6,13 +6,14 @@ from uuid import UUID, uuid4
 
 from gql_app.accounts import sessions
 from gql_app.accounts.models import User
+from gql_app.accounts.roles import Role
 from gql_app.api.context import Context, Stream
 from gql_app.api.ids import encode_id
 from gql_app.app import App
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.watch import Watch
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 from gql_app.visibility.graphql import VisibilityChange, topics_for
 from tests.audiences.models import MODELS
 
@@ -28,14 +29,14 @@ def itself(event: ChangeEvent) -> ChangeEvent:
 def viewer_of(user: User, as_of: int, role: Role | None = None) -> Viewer:
     """``role``: the one that she is taken to have, as of this position."""
     expires = datetime.now(UTC) + timedelta(days=1)
-    return Viewer(user.id, user.public_id, role or user.role, uuid4(), expires, as_of)
+    return sessions.viewer_of(user.id, role or user.role, uuid4(), expires, as_of)
 
 
 def context(app: App, viewer: Viewer) -> Context:
     found = Context(
         app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, look_again=sessions.look_again
     )
-    found.identify(viewer)
+    found.identify(replace(viewer, catalog=app.application.catalog))
     return found
 
 
@@ -109,7 +110,7 @@ class Ears:
 
     def now(self, app: App, role: str) -> Viewer:
         """The same viewer who signs in now."""
-        return replace(self.viewer, role=Role[role], as_of=app.feed.position)
+        return replace(sessions.acting_as(self.viewer, Role[role]), as_of=app.feed.position)
 
     async def close(self) -> None:
         for stream in (self.kinds, self.all, self.one, self.sights):

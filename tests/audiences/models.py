@@ -8,10 +8,12 @@ from uuid import UUID
 from sqlalchemy import Boolean, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_column
 
+from gql_app.accounts.roles import Role
+from gql_app.api.vertical import Vertical
 from gql_app.audiences import Audience, grant, key, owner, parent, person, registry, role, rows
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId
-from gql_app.viewer import Role
+from gql_app.verticals import DEMO
 
 
 class Base(DeclarativeBase):
@@ -197,6 +199,8 @@ MODELS: list[type[Any]] = [
     *(Rental, Talk, Participant, Message, Reaction, Membership, Boat),
     *(Guide, Share, Note, Receipt, Diary, Page),
 ]
+WITH_THEIRS = (*DEMO, Vertical("audiences", models=tuple(MODELS)))
+"""The service's verticals, and these models."""
 BY_NAME: dict[str, type[Any]] = {model.__entity__.removeprefix("Aud"): model for model in MODELS}
 
 

@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy import literal, select, union_all
 from sqlalchemy.orm import Session
 
+from gql_app.accounts import sessions
 from gql_app.accounts.models import User
+from gql_app.accounts.roles import Role
 from gql_app.app import App
 from gql_app.audiences.conditions import Holder, visible
 from gql_app.changes import pages
 from gql_app.changes.models import ChangeAudience, ChangeEvent
 from gql_app.changes.scope import Interest
 from gql_app.changes.topics import Topic
-from gql_app.viewer import Role, with_keys
+from gql_app.viewer import with_keys
 from tests.audiences.acting import act
 from tests.audiences.facts import Facts
 from tests.audiences.generator import Generator
@@ -131,7 +133,7 @@ class Run:
         new = held_by(self.world, user.id)
         viewer = viewer_of(user, after, _role(world, user))
         if self.random.random() < 0.5:
-            viewer = replace(viewer, role=_role(self.world, user), as_of=self.app.feed.position)
+            viewer = replace(sessions.acting_as(viewer, _role(self.world, user)), as_of=self.app.feed.position)
         name = f"{user.username}, who comes from {after} as of {viewer.as_of},"
         which = self.random.random()
         if which < 0.4:

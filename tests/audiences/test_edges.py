@@ -9,15 +9,17 @@ import pytest
 
 from gql_app.accounts import sessions
 from gql_app.accounts.models import User
+from gql_app.accounts.roles import Role
 from gql_app.app import App
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.db import Database
 from gql_app.settings import Settings
-from gql_app.viewer import Role, Viewer
+from gql_app.viewer import Viewer
 from tests.audiences.acting import act
 from tests.audiences.doing import FIRST_BOAT, MEMBERSHIP, OTHER, RENTAL, boats, do, join, positions, shown
 from tests.audiences.listening import context, heard, itself, of_kinds, of_one, of_sights, seen, viewer_of
+from tests.audiences.models import WITH_THEIRS
 from tests.audiences.world import (
     BulkChange,
     Change,
@@ -39,7 +41,7 @@ async def test_another_process_hears_of_a_membership_and_of_what_it_opens(
 ) -> None:
     ada = users[0]
     start = site.feed.position
-    other = App(settings)
+    other = App(settings, WITH_THEIRS)
     async with other.running(deliver=False), asyncio.timeout(PATIENCE):
         viewer = viewer_of(ada, other.feed.position)
         live, sights = of_one(other, viewer, "Boat"), of_sights(other, viewer)

@@ -14,6 +14,8 @@ from sqlalchemy.util import await_only
 
 from gql_app.accounts import sessions
 from gql_app.accounts.models import User
+from gql_app.accounts.roles import Role
+from gql_app.api.authentication import Credentials
 from gql_app.app import App
 from gql_app.audiences import Audience, owner, registry
 from gql_app.audiences.conditions import visible
@@ -22,9 +24,9 @@ from gql_app.changes.models import AUDIENCE
 from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import Tracked, tracked
-from gql_app.db import BigId
+from gql_app.db import BigId, Database
 from gql_app.errors import Unauthenticated
-from gql_app.viewer import Role, with_keys
+from gql_app.viewer import with_keys
 from tests.audiences.acting import act
 from tests.audiences.doing import RENTAL, boats, do, join
 from tests.audiences.listening import context, itself, viewer_of
@@ -111,17 +113,15 @@ async def test_an_owner_that_is_only_flagged_as_changed_is_looked_up(site: App, 
 @pytest.mark.only_on("sqlite", reason="PostgreSQL's driver refuses it")
 @pytest.mark.unwitnessed("the triggers do not know this table")
 @pytest.mark.usefixtures("note")
-async def test_a_number_in_place_of_a_truth_value_hides_nothing(site: App, users: list[User]) -> None:
+async def test_a_number_in_place_of_a_truth_value_hides_nothing(tables: Database, users: list[User]) -> None:
     ada = users[0]
-    async with site.db.writing() as connection:
+    async with tables.writing() as connection:
         await connection.run_sync(OldBase.metadata.create_all)
-    await site.db.write(lambda session: session.add(Note(id=1, user_id=ada.id, status="a")))
-    (told,) = await logged(site.db, "AudOldNote")
+    await tables.write(lambda session: session.add(Note(id=1, user_id=ada.id, status="a")))
+    (told,) = await logged(tables, "AudOldNote")
     assert told.owner_id == ada.id
     viewer = viewer_of(ada, 0)
-    assert await site.db.read(lambda session: session.scalars(select(Note.id).where(visible(Note, viewer))).all()) == [
-        1
-    ]
+    assert await tables.read(lambda session: session.scalars(select(Note.id).where(visible(Note, viewer))).all()) == [1]
 
 
 async def test_a_sign_out_behind_many_memberships_ends_a_stream_that_is_opened_late(
@@ -130,7 +130,7 @@ async def test_a_sign_out_behind_many_memberships_ends_a_stream_that_is_opened_l
     ada, bea = users[:2]
     begin = lambda session: sessions.begin(session, session.get_one(User, ada.id), timedelta(days=1))  # noqa: E731
     token = (await site.db.write(begin)).token
-    viewer = await sessions.authenticate(site.db, token, await caught_up(site))
+    viewer = await sessions.authenticate(Credentials(token, "", site.db, await caught_up(site)))
     assert viewer is not None
     for number in (1_000, 2_000):
         await do(site, *[join(bea, number + each) for each in range(300)])

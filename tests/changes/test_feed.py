@@ -225,7 +225,7 @@ def lifetime_of(user: User, feed: Feed) -> Lifetime:
 async def test_a_watch_ends_at_the_event_that_revokes_it_and_drops_what_it_held(
     app: App, feed: Feed, ada: User
 ) -> None:
-    from gql_app.viewer import Role
+    from gql_app.accounts.roles import Role
 
     watch = feed.watch([STATUS], EVERYTHING, after=feed.position, lifetime=lifetime_of(ada, feed))
 
@@ -244,7 +244,7 @@ async def test_a_watch_ends_at_the_event_that_revokes_it_and_drops_what_it_held(
 async def test_a_revocation_between_the_look_up_of_the_viewer_and_the_opening_counts(
     app: App, feed: Feed, ada: User
 ) -> None:
-    from gql_app.viewer import Role
+    from gql_app.accounts.roles import Role
 
     lifetime = lifetime_of(ada, feed)
 

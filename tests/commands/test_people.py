@@ -5,8 +5,8 @@ from sqlalchemy import select
 
 from gql_app.accounts.models import PremiumUser, User
 from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.db import Database
-from gql_app.viewer import Role
 from tests.commands.conftest import Outcome, Run
 
 PASSWORD = "seven-green-bottles"

@@ -22,11 +22,11 @@ from sqlalchemy.orm import Session
 from gql_app.accounts import service
 from gql_app.accounts.models import User
 from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.accounts.sessions import begin
 from gql_app.changes.models import ChangeLogState, ChangeRecord
 from gql_app.db import Database
-from gql_app.viewer import Role
 from tests.client import Client
 from tests.crash.ears import WAYS, Ear, listening
 from tests.crash.forked import ForkedProcess

@@ -18,11 +18,11 @@ import websockets
 from sqlalchemy import func, select, text, update
 
 from gql_app.accounts import service
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.changes.models import ChangeOutbox, ChangeRecord
 from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Delivery, DeliveryState
-from gql_app.viewer import Role
 from tests.client import PATIENCE, Client
 from tests.people import DECIDE, SUBMIT
 from tests.standins.process import StandInProcess

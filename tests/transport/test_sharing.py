@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts import service
 from gql_app.accounts.models import User
+from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.db import ANNOUNCED
 from gql_app.fuel_requests.models import FuelRequest
@@ -23,7 +25,6 @@ from gql_app.transport import sharing
 from gql_app.transport.frames import FrameProtocol, header
 from gql_app.transport.sharing import RECENT_SECONDS, SLICE, TOGETHER
 from gql_app.transport.subscription import INBOX
-from gql_app.viewer import Role
 from tests.client import PATIENCE, Client, Subscribed
 from tests.people import PASSWORD, People, decide, log_in, submit
 from tests.running import Running
@@ -39,7 +40,7 @@ SET_ROLE = "mutation ($id: ID!) { setRole(input: {userId: $id, role: USER}) { er
 @pytest.fixture
 async def ivy(server: Running, people: People) -> Client:
     """A second approver."""
-    hashed = await server.app.passwords.hash(PASSWORD)
+    hashed = await server.app.resource(Passwords).hash(PASSWORD)
     new = NewUser("ivy", "ivy@example.test", hashed, None, role=Role.APPROVER)
     await server.app.db.write(service.sign_up, new, None)
     return await log_in(server.url, "ivy")

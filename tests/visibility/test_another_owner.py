@@ -14,7 +14,7 @@ from gql_app.transport.subscription import Subscription
 from tests.client import Subscribed
 from tests.people import People, decide, submit
 from tests.running import Running
-from tests.things import head_of
+from tests.things import caught_up, head_of
 
 SIGHT = "subscription ($after: String) { visibilityChanged(after: $after) { cursor kind entityType entityId } }"
 STATUS = """subscription ($after: String) { fuelRequestStatusChanged(after: $after) {
@@ -82,6 +82,7 @@ async def test_it_leaves_one_and_comes_to_the_other(server: Running, people: Peo
 
 async def test_the_former_owner_reads_nothing_new_in_any_way(server: Running, people: People) -> None:
     request = await submit(people.ada, note="of ada's time")
+    await caught_up(server.app)
     async with people.ada.subscribed(STATUS) as live, people.ada.subscribed(CHANGES) as changes:
         await server.app.db.write(give, "linus")
         await decide(people.grace, request)
@@ -108,6 +109,7 @@ async def test_the_former_owner_reads_nothing_new_in_any_way(server: Running, pe
 async def test_comments_follow_their_project(server: Running, people: People) -> None:
     project = (await people.ada.data(PROJECT))["project"]["id"]
     await people.ada.data(COMMENT, id=project, body="before")
+    await caught_up(server.app)
     async with (
         people.ada.subscribed(COMMENTS, id=project) as adas,
         people.root.subscribed(COMMENTS, id=project) as roots,
@@ -126,6 +128,7 @@ async def test_comments_follow_their_project(server: Running, people: People) ->
 
 async def test_an_owner_that_changes_back_is_not_told(server: Running, people: People) -> None:
     request = await submit(people.ada)
+    await caught_up(server.app)
 
     def there_and_back(session: Session) -> None:
         give(session, "linus")
@@ -144,6 +147,7 @@ async def test_moved_and_deleted_in_one_transaction_it_leaves_the_one_who_had_it
     server: Running, people: People
 ) -> None:
     request = await submit(people.ada)
+    await caught_up(server.app)
 
     def move_and_delete(session: Session) -> None:
         give(session, "linus")

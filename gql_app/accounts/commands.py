@@ -1,17 +1,16 @@
 """`user add`: how the first admin comes in."""
 
 import argparse
-import asyncio
 import getpass
 import sys
 from typing import Any
 
 from gql_app.accounts import service
+from gql_app.accounts.passwords import Passwords
+from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
-from gql_app.app import App
+from gql_app.api.vertical import Process
 from gql_app.errors import Invalid
-from gql_app.settings import Settings
-from gql_app.viewer import Role
 
 
 def add_to(commands: Any) -> None:
@@ -22,12 +21,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--role", choices=[role.name.lower() for role in Role], default="user", type=str.lower)
     parser.add_argument("--phone")
     parser.add_argument("--premium", action="store_true")
-    parser.set_defaults(run=run_add)
-
-
-def run_add(args: argparse.Namespace) -> int:
-    asyncio.run(_add(args, _password()))
-    return 0
+    parser.set_defaults(work=add)
 
 
 def _password() -> str:
@@ -42,12 +36,12 @@ def _password() -> str:
     return first
 
 
-async def _add(args: argparse.Namespace, password: str) -> None:
+async def add(process: Process, args: argparse.Namespace) -> int:
+    password = _password()
     username, email = service.clean_username(args.username), service.clean_email(args.email)
     phone = service.clean_phone_number(args.phone)
-    app = App(Settings.from_environment())
-    async with app.running(feed=False, deliver=False):
-        hashed = await app.passwords.hash(password, personal=(username, email))
-        role = Role[args.role.upper()]
-        user, _ = await app.db.write(service.sign_up, NewUser(username, email, hashed, phone, args.premium, role), None)
-        print(f"Added {user.username} ({role.name.lower()}).")
+    hashed = await process.resource(Passwords).hash(password, personal=(username, email))
+    role = Role[args.role.upper()]
+    user, _ = await process.db.write(service.sign_up, NewUser(username, email, hashed, phone, args.premium, role), None)
+    print(f"Added {user.username} ({role.name.lower()}).")
+    return 0

@@ -1,0 +1,48 @@
+"""How an application knows who looks: a function that makes a viewer of what a request shows.
+
+async def who(credentials: Credentials) -> Viewer | None:
+    claims = jwt.decode(credentials.token, KEY, algorithms=["RS256"], audience="fuel")
+    return Viewer(int(claims["sub"]), roles=frozenset(claims["roles"]), as_of=credentials.as_of)
+
+SIGN_IN = Vertical("sign-in", authentication=Authentication(who))
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from gql_app.db import Database
+from gql_app.viewer import Viewer, with_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request shows.
+
+    `token` is that of ``Authorization: Bearer …`` (over WebSocket also of ``connectionParams``). `client` is the peer's
+    address. `as_of` is the log position that is known before anything is read: the viewer's `as_of`.
+    """
+
+    token: str = field(repr=False)
+    client: str
+    db: Database
+    as_of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """`viewer_of` makes a viewer of a token; None for a token that is nobody's, or no longer valid.
+
+    `look_again` finds out which roles and keys a viewer has now. It is asked when an event says that they have changed,
+    and raises Unauthenticated where she may not be here any more.
+    """
+
+    viewer_of: Callable[[Credentials], Awaitable[Viewer | None]]
+    look_again: Callable[[Database, Viewer], Awaitable[Viewer]] = with_keys
+
+
+async def _nobody(credentials: Credentials) -> Viewer | None:
+    return None
+
+
+NOBODY = Authentication(_nobody)
+"""Of an application in which nobody signs in."""

@@ -1,0 +1,90 @@
+"""What a list of verticals comes to: one application, closed and checked before anything is opened."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import strawberry
+from sqlalchemy.orm import configure_mappers
+
+from gql_app.api.authentication import NOBODY, Authentication
+from gql_app.api.nodes import Finder, Nodes
+from gql_app.api.vertical import Vertical
+from gql_app.audiences.kinds import Model, Untrackable
+from gql_app.audiences.registry import CATALOG, Catalog
+from gql_app.changes.tracking import tracked_models
+from gql_app.deliveries.models import Delivery
+from gql_app.deliveries.rules import in_force, rules_of
+from gql_app.errors import ConfigurationError
+from gql_app.schema import build
+
+ADMIN = "ADMIN"
+"""A role that is known everywhere; the rest is said by verticals."""
+
+
+class Application:
+    """Verticals that fit together.
+
+    Raises:
+        ConfigurationError: they do not; the sentence says why.
+    """
+
+    def __init__(self, verticals: Sequence[Vertical]) -> None:
+        self.verticals = tuple(dict.fromkeys(verticals))
+        for each in self.verticals:
+            if missing := [other.name for other in each.needs if other not in self.verticals]:
+                raise ConfigurationError(f"The vertical {each.name!r} needs {missing[0]!r}: add it to the list.")
+        configure_mappers()
+        roots: tuple[Model, ...] = (Delivery, *(model for each in self.verticals for model in each.models))
+        try:
+            self.catalog = Catalog(roots)
+            self.models = tuple(each for each in tracked_models() if each in self.catalog)
+        except Untrackable as error:
+            raise ConfigurationError(f"The models of this application do not fit together: {error}") from error
+        self.nodes = Nodes(self._nodes())
+        self.rules = tuple(rule for each in self.verticals for rule in each.rules)
+        self._refuse_strange_roles()
+        self._refuse_strange_rules()
+        self.authentication = self._authentication()
+
+    @cached_property
+    def schema(self) -> strawberry.Schema:
+        return build(self.verticals)
+
+    @property
+    def session_info(self) -> dict[str, Any]:
+        """What the session of every unit of work finds in its ``info``."""
+        return {CATALOG: self.catalog, **in_force(self.rules)}
+
+    def _nodes(self) -> Mapping[str, Finder]:
+        found: dict[str, Finder] = {}
+        brought: dict[str, Vertical] = {}
+        for vertical in self.verticals:
+            for kind, finder in vertical.nodes.items():
+                if (other := brought.setdefault(kind, vertical)) is not vertical:
+                    raise ConfigurationError(f"Nodes of the kind {kind} are found by {other.name} and {vertical.name}.")
+                found[kind] = finder
+        return found
+
+    def _authentication(self) -> Authentication:
+        found = [each for each in self.verticals if each.authentication is not None]
+        if len(found) > 1:
+            names = " and ".join(each.name for each in found)
+            raise ConfigurationError(f"Both {names} say who looks: leave the authentication of one out.")
+        return (found[0].authentication if found else None) or NOBODY
+
+    def _refuse_strange_roles(self) -> None:
+        known = {ADMIN}.union(*(each.role_names for each in self.verticals))
+        if strange := sorted(self.catalog.roles - known):
+            raise ConfigurationError(
+                f"An audience names the role {strange[0]}, which no vertical of this application has among its roles."
+            )
+
+    def _refuse_strange_rules(self) -> None:
+        for rule in self.rules:
+            for model in rules_of(rule):
+                if model not in self.catalog:
+                    raise ConfigurationError(
+                        f"The rule {rule.__qualname__} is about {model.__name__}, which no vertical of this "
+                        "application has among its models."
+                    )
