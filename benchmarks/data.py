@@ -24,6 +24,8 @@ from gql_app.accounts.roles import Role
 from gql_app.changes.models import ChangeKind, ChangeRecord
 from gql_app.db import Database
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.settings import DEFAULT_APP
+from gql_app.verticals import named
 
 APPROVERS = 5_000
 """As many different people may subscribe to everybody's requests."""
@@ -97,7 +99,7 @@ def add_past_events(path: Path, count: int) -> None:
 async def _migrate(path: Path) -> None:
     db = Database(f"sqlite+aiosqlite:///{path}")
     try:
-        await migrations.upgrade(db)
+        await migrations.upgrade(db, named(DEFAULT_APP).branches)
     finally:
         await db.close()
 

@@ -12,6 +12,8 @@ import asyncpg
 
 from gql_app import migrations
 from gql_app.db import Database
+from gql_app.settings import DEFAULT_APP
+from gql_app.verticals import named
 
 URL = os.environ.get("GQL_APP_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
@@ -65,6 +67,6 @@ def owing(count: int) -> Iterator[str]:
 async def _migrate(url: str) -> None:
     db = Database(url)
     try:
-        await migrations.upgrade(db)
+        await migrations.upgrade(db, named(DEFAULT_APP).branches)
     finally:
         await db.close()

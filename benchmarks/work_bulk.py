@@ -24,6 +24,8 @@ from gql_app import migrations
 from gql_app.accounts.models import User
 from gql_app.db import Database
 from gql_app.projects.models import Project
+from gql_app.settings import DEFAULT_APP
+from gql_app.verticals import named
 
 ROWS = 5_000
 RUNS = 7
@@ -47,7 +49,7 @@ def bulk(bench: Bench) -> None:
 
 async def _measure(url: str, bare: Callable[[], Awaitable[float]]) -> Figures:
     db = Database(url)
-    await migrations.upgrade(db)
+    await migrations.upgrade(db, named(DEFAULT_APP).branches)
     await db.write(_fill)
     tracked, plain = [], []
     for _ in range(RUNS):

@@ -93,7 +93,7 @@ class App:
                 if callable(close := getattr(each, "close", None)):
                     stack.callback(close)
             await self.db.reach()
-            await migrations.require_current(self.db)
+            await migrations.require_current(self.db, self.application.branches)
             await note_what_is_tracked(self.db, self.application.models)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())

@@ -16,6 +16,7 @@ from gql_app.changes.tracking import tracked_models
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force, rules_of
 from gql_app.errors import ConfigurationError
+from gql_app.migrations import ENGINE, Branch
 from gql_app.schema import build
 
 ADMIN = "ADMIN"
@@ -34,6 +35,9 @@ class Application:
         for each in self.verticals:
             if missing := [other.name for other in each.needs if other not in self.verticals]:
                 raise ConfigurationError(f"The vertical {each.name!r} needs {missing[0]!r}: add it to the list.")
+        names = [each.name for each in self.verticals]
+        if twice := sorted({name for name in names if names.count(name) > 1 or name == ENGINE.name}):
+            raise ConfigurationError(f"Two verticals have the name {twice[0]!r}: the database tells them apart by it.")
         configure_mappers()
         roots: tuple[Model, ...] = (Delivery, *(model for each in self.verticals for model in each.models))
         try:
@@ -50,6 +54,20 @@ class Application:
     @cached_property
     def schema(self) -> strawberry.Schema:
         return build(self.verticals)
+
+    @cached_property
+    def branches(self) -> Sequence[Branch]:
+        """The migrations of the engine and of the verticals, those that others need before these others."""
+        ordered: dict[Vertical, None] = {}
+
+        def place(vertical: Vertical) -> None:
+            for each in vertical.needs:
+                place(each)
+            ordered[vertical] = None
+
+        for each in self.verticals:
+            place(each)
+        return (ENGINE, *(Branch(each.name, each.migrations) for each in ordered if each.migrations is not None))
 
     @property
     def session_info(self) -> dict[str, Any]:

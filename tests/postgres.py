@@ -10,8 +10,8 @@ from uuid import uuid4
 import asyncpg
 
 import gql_app.verticals  # noqa: F401  (imports all models)
-from gql_app import migrations
 from gql_app.db import Base, Database
+from tests.migrating import migrate
 from tests.witness.triggers import WITNESS
 
 URL = os.environ.get("GQL_APP_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -45,7 +45,7 @@ def is_there() -> bool:
 async def migrated(url: str) -> None:
     db = Database(url)
     try:
-        await migrations.upgrade(db)
+        await migrate(db)
     finally:
         await db.close()
 

@@ -1,5 +1,7 @@
 """Accounts as a vertical."""
 
+from pathlib import Path
+
 from gql_app.accounts import commands, rules
 from gql_app.accounts.graphql import AccountQueries, AccountSubscriptions, PremiumUser, StandardUser, users_by_public_id
 from gql_app.accounts.models import AuthSession, User
@@ -12,6 +14,7 @@ from gql_app.api.vertical import Vertical
 
 ACCOUNTS = Vertical(
     "accounts",
+    migrations=Path(__file__).parent / "migrations",
     models=(User, AuthSession),
     queries=(AccountQueries,),
     mutations=(AccountMutations,),

@@ -4,6 +4,7 @@ import argparse
 import enum
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from gql_app.api.authentication import Authentication
@@ -34,6 +35,8 @@ class Vertical:
     implementations of an interface. `nodes` finds entities by their global ids, kind by kind. `rules` are the functions
     that say who is owed a message.
 
+    `migrations` is the folder of the scripts that make its tables.
+
     `authentication` says who looks; one vertical of an application may bring it. `roles` are those that users may have.
     `resources` makes what a process keeps one of (`Context.resource` has it by its class; what has a `close` is closed
     at the end). `tasks` run as long as a process serves or delivers. `commands` adds commands to `gql-app`: each parser
@@ -44,6 +47,7 @@ class Vertical:
 
     name: str
     models: tuple[type[Tracked], ...] = ()
+    migrations: Path | None = None
     queries: tuple[type, ...] = ()
     mutations: tuple[type, ...] = ()
     subscriptions: tuple[type, ...] = ()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gql_app import migrations
 from gql_app.app import App
+from gql_app.application import Application
 from gql_app.changes import log
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
@@ -20,6 +21,7 @@ from gql_app.commands.arguments import number
 from gql_app.db import Database, is_locked, is_outage, now
 from gql_app.deliveries import queue
 from gql_app.errors import ConfigurationError
+from gql_app.migrations import Branch
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
@@ -34,6 +36,12 @@ UNMOVED = (
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("migrate", help="bring the database's tables up to date")
+    parser.add_argument(
+        "--back",
+        metavar="VERTICAL:REVISION",
+        help="take the tables of one vertical back instead, with what is in them ('before:0009' for the version of the "
+        "time before verticals had migrations; the revision 'base' leaves no table)",
+    )
     parser.set_defaults(run=run_migrate)
     parser = commands.add_parser("schema", help="print the GraphQL schema")
     parser.add_argument("--check", metavar="FILE", nargs="?", const="schema.graphql", help="compare it with a file")
@@ -47,16 +55,21 @@ def add_to(commands: Any) -> None:
 
 
 def run_migrate(args: argparse.Namespace) -> int:
-    asyncio.run(_migrate())
-    print("The tables are up to date.")
+    asyncio.run(_migrate(args.back))
+    print("The tables are up to date." if args.back is None else f"The tables are at {args.back}.")
     return 0
 
 
-async def _migrate() -> None:
-    db = Database(Settings.from_environment().database_url.reveal())
+async def _migrate(back: str | None) -> None:
+    settings = Settings.from_environment()
+    application = named(settings.app)
+    db = Database(settings.database_url.reveal())
     try:
         await db.reach()
-        await migrations.upgrade(db)
+        if back is not None:
+            return await migrations.take_back(db, *_branch(application, back))
+        await migrations.upgrade(db, application.branches)
+        await note_what_is_tracked(db, application.models)
     except DBAPIError as error:
         if not is_locked(error):
             raise
@@ -66,6 +79,14 @@ async def _migrate() -> None:
         ) from error
     finally:
         await db.close()
+
+
+def _branch(application: Application, back: str) -> tuple[Branch, str]:
+    name, _, revision = back.partition(":")
+    known = {each.name: each for each in (migrations.BEFORE, *application.branches)}
+    if name not in known or not revision:
+        raise ConfigurationError(f"Write --back VERTICAL:REVISION, with one of these verticals: {', '.join(known)}.")
+    return known[name], revision
 
 
 def run_schema(args: argparse.Namespace) -> int:
@@ -114,13 +135,13 @@ async def _check() -> tuple[list[Finding], bool]:
     No other part of a process is opened: the database may be read-only.
     """
     settings = Settings.from_environment()
-    models = named(settings.app).models
+    application = named(settings.app)
     db = Database(settings.database_url.reveal(), patient=True)
     try:
         await db.reach()
-        await migrations.require_current(db)
-        is_moved = await settle(db, models)
-        return await db.read(reconcile, models), is_moved
+        await migrations.require_current(db, application.branches)
+        is_moved = await settle(db, application.models)
+        return await db.read(reconcile, application.models), is_moved
     finally:
         await db.close()
 

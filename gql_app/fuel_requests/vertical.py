@@ -1,5 +1,7 @@
 """Fuel requests as a vertical."""
 
+from pathlib import Path
+
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Vertical
 from gql_app.fuel_requests import rules
@@ -13,6 +15,7 @@ from gql_app.fuel_requests.models import FuelRequest
 
 FUEL_REQUESTS = Vertical(
     "fuel_requests",
+    migrations=Path(__file__).parent / "migrations",
     models=(FuelRequest,),
     needs=(ACCOUNTS,),
     queries=(FuelRequestQueries,),

@@ -1,15 +1,26 @@
-"""Alembic migrations, run by `gql-app migrate` (and by `serve` for an embedded SQLite)."""
+"""Migrations: each vertical has its own, and the engine has those of the log and of what is owed.
 
-from pathlib import Path
+Alembic's scripts and operations are used, not its version table: one row of `gql_app_versions` says how far a vertical
+is. So a database may hold other tables, another Alembic's too, and verticals that this application does not have.
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+branches   a vertical's scripts, in their order
+steps      runs some, and keeps `gql_app_versions`
+before     how a database gets here from the time when all had one history
+"""
+
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gql_app.db import Database
 from gql_app.errors import ConfigurationError
+from gql_app.migrations import before, steps
+from gql_app.migrations.before import HISTORY as BEFORE
+from gql_app.migrations.branches import ENGINE, Branch
+
+__all__ = ["BEFORE", "ENGINE", "Branch", "is_current", "require_current", "take_back", "upgrade"]
 
 LOCK = 0x67716C5F6D6967
 """PostgreSQL's advisory lock of those who migrate: two at once would get in each other's way."""
@@ -21,43 +32,85 @@ _WAIT_FOR_OTHERS = (
     # Locks of tables keep the database's own timeout: a migration that waits for one blocks everybody behind it.
     text("SET LOCAL lock_timeout TO DEFAULT"),
 )
+_LACKS_RIGHTS = "42501"
+_IS_THERE = "42P07"
 
 
-def configuration(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.attributes["connection"] = connection
-    return config
+async def upgrade(db: Database, branches: Sequence[Branch]) -> None:
+    """Bring the tables of these branches up to date, in one transaction.
+
+    Raises:
+        ConfigurationError: the database user may not do it, or a table of that name is there already.
+    """
+    try:
+        async with db.writing() as connection:
+            await _alone(db, connection)
+            await connection.run_sync(_upgrade, branches)
+    except DBAPIError as error:
+        raise _in_words(error) or error from error
 
 
-async def upgrade(db: Database, revision: str = "head") -> None:
-    """Bring the tables up to date, in one transaction."""
+async def take_back(db: Database, branch: Branch, revision: str) -> None:
+    """Take the tables of one vertical back to a revision, or to ``base``: none of them is left.
+
+    With the branch `BEFORE`, those of the engine and of the service's own verticals: to a revision of the time when all
+    had one history.
+
+    Raises:
+        ConfigurationError: there is no way back to it.
+    """
+    wanted = None if revision == "base" else revision
     async with db.writing() as connection:
-        if not db.is_sqlite:  # there the transaction is the lock
-            for statement in _WAIT_FOR_OTHERS:
-                await connection.execute(statement)
-        await connection.run_sync(lambda sync: command.upgrade(configuration(sync), revision))
+        await _alone(db, connection)
+        if branch == BEFORE:
+            await connection.run_sync(before.hand_back, wanted)
+        else:
+            await connection.run_sync(steps.take_back, branch, wanted)
 
 
-async def downgrade(db: Database, revision: str) -> None:
-    async with db.writing() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(configuration(sync), revision))
-
-
-async def is_current(db: Database) -> bool:
+async def is_current(db: Database, branches: Sequence[Branch]) -> bool:
     """Whether the tables are those that this version works with."""
     async with db.engine.connect() as connection:
-        found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-    return found == ScriptDirectory.from_config(configuration()).get_current_head()
+        found = await connection.run_sync(steps.versions)
+    return all(found.get(each.name) == each.head for each in branches)
 
 
-async def require_current(db: Database) -> None:
+async def require_current(db: Database, branches: Sequence[Branch]) -> None:
     """An embedded SQLite is brought up to date; whoever runs PostgreSQL decides when.
 
     Raises:
         ConfigurationError: the tables are those of another version.
     """
     if db.is_sqlite:
-        await upgrade(db)
-    elif not await is_current(db):
+        await upgrade(db, branches)
+    elif not await is_current(db, branches):
         raise ConfigurationError("The database is not up to date: run `gql-app migrate` first.")
+
+
+async def _alone(db: Database, connection: AsyncConnection) -> None:
+    """Wait for others who migrate; on SQLite the transaction is the lock."""
+    if not db.is_sqlite:
+        for statement in _WAIT_FOR_OTHERS:
+            await connection.execute(statement)
+
+
+def _in_words(error: DBAPIError) -> ConfigurationError | None:
+    state, said = getattr(error.orig, "sqlstate", None), str(error.orig).rpartition(":")[2].strip()
+    if state == _LACKS_RIGHTS:
+        return ConfigurationError(
+            f"The database user of GQL_APP_DATABASE_URL may not change the tables ({said}). Nothing was changed: let "
+            "the owner of the schema GRANT CREATE ON SCHEMA to it, make it the owner of the tables, or run `gql-app "
+            "migrate` as somebody who is."
+        )
+    if state == _IS_THERE or "already exists" in said:
+        return ConfigurationError(
+            f"A table or index that is to be made is there already ({said}). Nothing was changed: use another "
+            "database, or on PostgreSQL another schema (ALTER ROLE … SET search_path)."
+        )
+    return None
+
+
+def _upgrade(connection: Connection, branches: Sequence[Branch]) -> None:
+    before.adopt(connection)
+    for each in branches:
+        steps.upgrade(connection, each)

@@ -1,5 +1,7 @@
 """Projects and comments as a vertical."""
 
+from pathlib import Path
+
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Vertical
 from gql_app.projects import rules
@@ -14,6 +16,7 @@ from gql_app.projects.models import Comment, Project
 
 PROJECTS = Vertical(
     "projects",
+    migrations=Path(__file__).parent / "migrations",
     models=(Project, Comment),
     needs=(ACCOUNTS,),
     queries=(ProjectQueries,),

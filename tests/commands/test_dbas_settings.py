@@ -69,7 +69,7 @@ async def test_migrate_does_not_hold_up_others_for_a_table(
 ) -> None:
     db = Database(strict_url)
     try:
-        await migrations.downgrade(db, "0007")
+        await migrations.take_back(db, migrations.BEFORE, "0007")
     finally:
         await db.close()
     async with other.transaction():

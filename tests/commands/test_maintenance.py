@@ -42,6 +42,17 @@ async def test_migrate_makes_the_tables_and_may_be_repeated(run: Run, tmp_path: 
     assert (await run("deliveries", "list", DATABASE_URL=url)).succeeded() == ""
 
 
+async def test_a_vertical_is_taken_back(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    await run("migrate", DATABASE_URL=url)
+    said = (await run("migrate", "--back", "projects:base", DATABASE_URL=url)).succeeded()
+    assert said == "The tables are at projects:base.\n"
+    assert (await run("migrate", DATABASE_URL=url)).succeeded() == UP_TO_DATE
+    assert "before:0009" in (await run("migrate", "--back", "before:0009", DATABASE_URL=url)).succeeded()
+    (await run("migrate", "--back", "boats:0001", DATABASE_URL=url)).refused("one of these verticals: before, engine")
+    (await run("migrate", "--back", "projects", DATABASE_URL=url)).refused("VERTICAL:REVISION")
+
+
 async def test_the_schema_in_the_repository_is_that_of_the_code(run: Run) -> None:
     assert (await run("schema")).succeeded() == (ROOT / "schema.graphql").read_text(encoding="utf-8")
     assert "is up to date" in (await run("schema", "--check", str(ROOT / "schema.graphql"))).succeeded()

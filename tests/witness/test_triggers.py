@@ -19,6 +19,7 @@ from gql_app.changes.tracking import Tracked
 from gql_app.db import Database
 from tests import postgres
 from tests.conftest import require
+from tests.migrating import migrate
 from tests.things import add_user
 from tests.witness import triggers
 from tests.witness.harbour import Base, Flag, Sample, Tanker, Tug, Vessel
@@ -168,14 +169,14 @@ async def test_another_entity_in_the_same_row_is_a_new_one(harbour: Database) ->
 async def _back_and_forth(url: str) -> None:
     """Migrations while there are images and rows; on PostgreSQL also below the triggers."""
     db = Database(url)
-    await migrations.upgrade(db)
+    await migrate(db)
     await asyncio.to_thread(triggers.install, url, models_of_the_service())
     await add_user(db)
     assert await asyncio.to_thread(disagreements, url) == []
     if db.is_sqlite:
         await asyncio.to_thread(triggers.remove, url, models_of_the_service(), images=False)
-    await migrations.downgrade(db, "0003")
-    await migrations.upgrade(db)
+    await migrations.take_back(db, migrations.BEFORE, "0003")
+    await migrate(db)
     await asyncio.to_thread(triggers.install, url, models_of_the_service())
     await add_user(db, "linus")
     assert await asyncio.to_thread(disagreements, url) == []

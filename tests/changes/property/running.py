@@ -129,7 +129,7 @@ def _is_raised_by_us(error: Exception) -> bool:
 
 async def _empty(db: Database) -> None:
     tables = [*reversed(Base.metadata.sorted_tables), *reversed(ServiceBase.metadata.sorted_tables)]
-    kept = {"alembic_version", "change_log_state", "tracked_since"}
+    kept = {"gql_app_versions", "change_log_state", "tracked_since"}
     names = [table.name for table in tables if table.name not in kept] + [WITNESS]
     async with db.writing() as connection:
         if db.is_sqlite:
