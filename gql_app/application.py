@@ -14,7 +14,7 @@ from gql_app.audiences.kinds import Model, Untrackable
 from gql_app.audiences.registry import CATALOG, Catalog
 from gql_app.changes.tracking import tracked_models
 from gql_app.deliveries.models import Delivery
-from gql_app.deliveries.rules import in_force, rules_of
+from gql_app.deliveries.rules import in_force, registrations_of
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import ENGINE, Branch
 from gql_app.schema import build
@@ -100,9 +100,9 @@ class Application:
 
     def _refuse_strange_rules(self) -> None:
         for rule in self.rules:
-            for model in rules_of(rule):
-                if model not in self.catalog:
+            for each in registrations_of(rule):
+                if each.model not in self.catalog:
                     raise ConfigurationError(
-                        f"The rule {rule.__qualname__} is about {model.__name__}, which no vertical of this "
+                        f"The rule {each.name} is about {each.model.__name__}, which no vertical of this "
                         "application has among its models."
                     )

@@ -26,6 +26,7 @@ from tests.forking import warm_starter
 from tests.people import People
 from tests.postgres import migrated
 from tests.reconcile.after import Checker, checking
+from tests.ruling import service_database
 from tests.running import Running, serving
 from tests.witness import triggers
 from tests.witness.witnessed import Witnessed, models_of_the_service
@@ -191,7 +192,7 @@ def starter() -> ForkServerContext:
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
-    db = Database(database_url)
+    db = service_database(database_url)
     yield db
     await db.close()
 

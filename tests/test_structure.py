@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from gql_app import migrations
-from gql_app.db import Base, Database
+from gql_app.db import Base
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import Channel
 from gql_app.migrations import steps
@@ -23,6 +23,7 @@ from gql_app.verticals import DEMO
 from tests import postgres
 from tests.conftest import require
 from tests.migrating import SERVICE, migrate
+from tests.ruling import service_database
 from tests.things import add_user
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +96,7 @@ def test_the_printed_schema_is_the_one_in_the_repository() -> None:
 
 
 async def test_the_models_equal_the_migrations_up_and_down(tmp_path: Path) -> None:
-    db = Database(f"sqlite+aiosqlite:///{tmp_path}/migrated.db")
+    db = service_database(f"sqlite+aiosqlite:///{tmp_path}/migrated.db")
     await migrate(db)
 
     def differences(connection: Connection) -> list[object]:
@@ -117,7 +118,7 @@ async def test_the_models_equal_the_migrations_up_and_down(tmp_path: Path) -> No
 
 
 async def _back_and_forth(url: str) -> None:
-    db = Database(url)
+    db = service_database(url)
     await migrate(db)
     await add_user(db)
     await db.write(queue.claim, Channel.EMAIL, datetime.now(UTC), 5)

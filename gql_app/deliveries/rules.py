@@ -106,22 +106,27 @@ class Registration:
         return wanted and self.kind is change.kind and self.applies_to(change.entity.model)
 
 
-registrations: list[Registration] = []
-"""All rules of all modules that were imported. An application takes those of its verticals (see `in_force`); the rest
-is for whoever has no application."""
-
 _IN_FORCE = "gql_app_rules"
+_DECLARED = "__gql_app_rules__"
 
 
 def in_force(functions: Iterable[Rule]) -> dict[str, Any]:
-    """What the info of a session needs so that these rules are run in it, and no others."""
-    wanted = set(functions)
-    return {_IN_FORCE: tuple(each for each in registrations if each.rule in wanted)}
+    """What the info of a session needs so that these rules are run in it, and no others.
+
+    Raises:
+        TypeError: a function is none that `on_change` and the like have declared.
+    """
+    found: list[Registration] = []
+    for each in functions:
+        if not registrations_of(each):
+            raise TypeError(f"{each.__qualname__} is no rule: declare it with on_change(…), on_create(…) or the like")
+        found += registrations_of(each)
+    return {_IN_FORCE: tuple(found)}
 
 
-def rules_of(function: Rule) -> Iterable[type[Tracked]]:
-    """The models that a rule is about."""
-    return [each.model for each in registrations if each.rule is function]
+def registrations_of(function: Rule) -> Sequence[Registration]:
+    """What a function was declared to be run for."""
+    return tuple(getattr(function, _DECLARED, ()))
 
 
 def on_change(
@@ -167,7 +172,7 @@ def _register(
         registration = Registration(model, kind, attributes, propagate, when, rule)
         if len(registration.name) > LONGEST_NAME:
             raise TypeError(f"the name {registration.name} is too long: use at most {LONGEST_NAME} characters")
-        registrations.append(registration)
+        setattr(rule, _DECLARED, (*registrations_of(rule), registration))
         return rule
 
     return register
@@ -175,7 +180,7 @@ def _register(
 
 def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, UUID, Owed]]:
     """What the rules owe, by which rule, and for which entity. Each decision is noted at a change of the entity."""
-    met = list(_met(session.info.get(_IN_FORCE, registrations), changes))
+    met = list(_met(session.info.get(_IN_FORCE, ()), changes))
     subjects = Subjects(session, (its[0].entity for _, its in met))
     for registration, its in met:
         entity = its[0].entity

@@ -13,6 +13,7 @@ from gql_app.db import Database, UntrackedWrite
 from gql_app.deliveries.models import Delivery
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile
+from tests.ruling import service_database
 from tests.things import HASH, add_request, add_user, logged, new_premium_user, right_before, rows_of, said
 
 APPROVED = FuelRequestStatus.APPROVED
@@ -164,7 +165,7 @@ async def test_one_of_two_tables_is_not_changed_alone(db: Database, statement: A
 
 
 async def test_what_comes_to_match_meanwhile_is_not_changed_unsaid(postgres_url: str) -> None:
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     ada = await add_user(db)
     await add_request(db, ada, note="a")
     other = await add_request(db, ada, note="b")

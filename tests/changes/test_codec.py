@@ -16,6 +16,7 @@ from gql_app.changes.codec import Codec
 from gql_app.db import Database, UtcDateTime
 from gql_app.errors import Undecodable
 from gql_app.fuel_requests.models import Litres
+from tests.ruling import service_database
 
 
 class Colour(enum.Enum):
@@ -117,7 +118,7 @@ async def test_a_frozen_value_is_the_one_that_the_database_gives_back(db: Databa
 async def test_a_frozen_value_of_a_type_of_postgresql_is_the_one_that_it_gives_back(
     postgres_url: str, name: str
 ) -> None:
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     await hold_against(db, *ON_POSTGRESQL[name])
     await db.close()
 

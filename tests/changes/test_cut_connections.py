@@ -17,6 +17,7 @@ from gql_app.accounts.models import User
 from gql_app.changes.models import ChangeOutbox
 from gql_app.db import Database, WriteSession, is_outage
 from gql_app.errors import OutcomeUnknown
+from tests.ruling import service_database
 from tests.things import new_user
 
 HANG_UP = text("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -29,7 +30,7 @@ CONNECTIONS = 3
 
 @pytest.fixture
 async def db(postgres_url: str) -> AsyncIterator[Database]:
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     yield db
     await db.close()
 

@@ -19,9 +19,9 @@ from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.sequencer import move
 from gql_app.changes.topics import Topic
 from gql_app.changes.watch import BUFFER, Lifetime, Watch
-from gql_app.db import Database
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
 from gql_app.fuel_requests.models import FuelRequest
+from tests.ruling import service_database
 from tests.things import add_request, add_user, caught_up, head_of, logged, right_before
 
 EVERYTHING = Scope(everything=True)
@@ -286,7 +286,7 @@ async def test_the_feed_survives_a_database_that_fails_for_a_while(app: App, fee
 
 async def test_the_floor_of_the_log_never_goes_back(postgres_url: str) -> None:
     """Two machines prune at the same time, with a moment between what they take for old."""
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     ada = await add_user(db)
     for _ in range(3):
         await add_request(db, ada)
@@ -403,7 +403,7 @@ async def test_what_is_pruned_while_a_page_is_read_is_not_missed(
     floor, start, end = log.floor, await app.db.read(log.floor), feed.position
 
     async def prune() -> None:
-        other = Database(database_url)
+        other = service_database(database_url)
         await other.write(log.prune, datetime.now(UTC) + timedelta(days=1), 4)
         await other.close()
 

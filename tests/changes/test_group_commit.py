@@ -20,6 +20,7 @@ from gql_app.changes.models import ChangeRecord
 from gql_app.db import ANNOUNCED, Database, WriteSession
 from gql_app.db.group_commit import MOST
 from gql_app.projects.models import Project
+from tests.ruling import service_database
 from tests.things import new_user
 from tests.witness.witnessed import Witnessed
 
@@ -39,7 +40,7 @@ def path(sqlite_template: Path, tmp_path: Path, witnessed: Witnessed) -> Path:
 
 @pytest.fixture
 async def db(path: Path) -> AsyncIterator[Database]:
-    db = Database(f"sqlite+aiosqlite:///{path}")
+    db = service_database(f"sqlite+aiosqlite:///{path}")
     yield db
     await db.close()
 
@@ -281,7 +282,7 @@ async def test_a_database_that_another_process_holds_is_waited_for_once_by_all(d
 
 
 async def test_those_who_wait_when_the_database_is_closed_are_told(path: Path) -> None:
-    db = Database(f"sqlite+aiosqlite:///{path}")
+    db = service_database(f"sqlite+aiosqlite:///{path}")
     writing = [asyncio.create_task(_outcome(db.write(add))) for _ in range(4)]
     for _ in range(3):
         await asyncio.sleep(0)  # the first has begun

@@ -11,8 +11,9 @@ from sqlalchemy.util import await_only
 from gql_app.accounts.models import User
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId, Database
-from gql_app.deliveries.rules import on_change, registrations
+from gql_app.deliveries.rules import on_change
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from tests.ruling import besides, service_database
 from tests.things import add_request, add_user, head_of, logged, new_request, said
 from tests.witness import triggers
 from tests.witness.witnessed import Witnessed
@@ -153,6 +154,7 @@ async def test_what_was_not_flushed_and_is_discarded_was_never_said(db: Database
 async def test_a_rule_that_changes_something_and_reads_is_refused(db: Database) -> None:
     request = await add_request(db, await add_user(db))
 
+    @besides(db)
     @on_change(FuelRequest.status, propagate=True)
     def meddle(change: Any) -> tuple[()]:
         change.subject.note = "by a rule"
@@ -162,11 +164,8 @@ async def test_a_rule_that_changes_something_and_reads_is_refused(db: Database) 
     def approve(session: Session) -> None:
         session.get_one(FuelRequest, request.id).status = FuelRequestStatus.APPROVED
 
-    try:
-        with pytest.raises(RuntimeError, match="rule changed"):
-            await db.write(approve)
-    finally:
-        registrations[:] = [each for each in registrations if each.rule is not meddle]
+    with pytest.raises(RuntimeError, match="rule changed"):
+        await db.write(approve)
 
 
 async def test_an_object_that_was_changed_outside_is_refused(db: Database) -> None:
@@ -198,7 +197,7 @@ async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
     postgres_url: str, load_anew: Callable[[Session, FuelRequest], None]
 ) -> None:
     """The version was loaded anew alone, after another transaction; SQLite has one writer at a time."""
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     request = await add_request(db, await add_user(db), note="a")
     start = await head_of(db)
 
@@ -219,7 +218,7 @@ async def test_an_old_value_is_not_older_than_the_version_that_is_compared(
 async def test_what_was_changed_before_the_version_was_loaded_anew_replaces_what_is_in_the_row(
     postgres_url: str, load_anew: Callable[[Session, FuelRequest], None]
 ) -> None:
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     request = await add_request(db, await add_user(db), note="a")
     start = await head_of(db)
 

@@ -11,9 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient
 
 from gql_app.db import Database, ReadOnly, UntrackedWrite
-from gql_app.deliveries.rules import on_change, registrations
+from gql_app.deliveries.rules import on_change
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.projects.models import Project, ProjectStatus
+from tests.ruling import besides
 from tests.things import add_request, add_user, head_of, logged, rows_of, said
 
 MANY = 1_200
@@ -25,12 +26,13 @@ class Oops(Exception):
 
 
 @contextmanager
-def ruled(rule: Any) -> Iterator[None]:
-    on_change(FuelRequest.note, propagate=True)(rule)
+def ruled(db: Database, rule: Any) -> Iterator[None]:
+    before = dict(db.session_info)
+    besides(db)(on_change(FuelRequest.note, propagate=True)(rule))
     try:
         yield
     finally:
-        registrations[:] = [each for each in registrations if each.rule is not rule]
+        db.session_info |= before
 
 
 async def test_a_commit_that_fails_while_it_is_recorded_cannot_be_caught(db: Database) -> None:
@@ -45,7 +47,7 @@ async def test_a_commit_that_fails_while_it_is_recorded_cannot_be_caught(db: Dat
         with suppress(Oops):
             session.commit()
 
-    with ruled(fail), pytest.raises(RuntimeError, match="not recorded"):
+    with ruled(db, fail), pytest.raises(RuntimeError, match="not recorded"):
         await db.write(catch)
     assert [row.note for row in await rows_of(db, FuelRequest)] == ["a"]
     assert await said(db, "FuelRequest", start) == []
@@ -111,7 +113,7 @@ async def test_a_rule_sees_the_object_of_the_session_though_it_was_made_transien
         make_transient(found)
         found.id = 77
 
-    with ruled(look):
+    with ruled(db, look):
         await db.write(lose)
     assert seen == [(request.id, "a", "x")]
 

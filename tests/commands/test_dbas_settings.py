@@ -9,12 +9,12 @@ import pytest
 
 from gql_app import migrations
 from gql_app.changes.sequencer import LOCK
-from gql_app.db import Database
 from tests.commands.conftest import Run
 from tests.commands.test_maintenance import UP_TO_DATE, add
 from tests.crash.process import ServiceProcess
 from tests.dba import another_session, strict_database, waiting
 from tests.people import log_in, submit
+from tests.ruling import service_database
 
 SLOW = """
 CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
@@ -67,7 +67,7 @@ async def test_migrate_waits_for_another_one_and_is_then_done(run: Run, other: a
 async def test_migrate_does_not_hold_up_others_for_a_table(
     run: Run, strict_url: str, other: asyncpg.Connection
 ) -> None:
-    db = Database(strict_url)
+    db = service_database(strict_url)
     try:
         await migrations.take_back(db, migrations.BEFORE, "0007")
     finally:

@@ -15,6 +15,7 @@ from gql_app.commands.maintenance import UNMOVED, settle
 from gql_app.db import Database
 from gql_app.reconcile import reconcile
 from tests.commands.conftest import Run
+from tests.ruling import service_database
 from tests.things import add_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +91,7 @@ async def test_prune_refuses_what_is_no_number_of_days(run: Run, days: str) -> N
 
 @pytest.fixture
 async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     yield db
     await db.close()
 

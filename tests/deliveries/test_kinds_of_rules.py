@@ -11,21 +11,19 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import User
 from gql_app.changes.models import AUDIENCE
 from gql_app.db import Database
-from gql_app.deliveries import rules
 from gql_app.deliveries.messages import Owed, sms
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.projects.models import Project
+from tests.ruling import Ruled, alone
 from tests.things import add_request, add_user, logged, rows_of
-
-pytestmark = pytest.mark.usefixtures("own_rules")
 
 
 @pytest.fixture
-def own_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+def ruled(db: Database) -> Ruled:
     """The rules of a test are the only ones in it."""
-    monkeypatch.setattr(rules, "registrations", [])
+    return alone(db)
 
 
 async def texts(db: Database) -> list[str]:
@@ -36,7 +34,8 @@ def to_requester(change: Change[FuelRequest], text: str) -> Owed:
     return sms(change.session.get_one(User, change.subject.requester_id), text)
 
 
-async def test_a_rule_on_several_attributes_runs_once_for_all_of_them(db: Database) -> None:
+async def test_a_rule_on_several_attributes_runs_once_for_all_of_them(db: Database, ruled: Ruled) -> None:
+    @ruled
     @on_change(FuelRequest.status, FuelRequest.litres, FuelRequest.note, propagate=True)
     def tell(change: Change[FuelRequest]) -> Iterator[Owed]:
         changed = [each.key for each in (FuelRequest.status, FuelRequest.litres) if change.changed(each)]
@@ -62,11 +61,13 @@ async def test_attributes_of_two_models_are_refused() -> None:
         on_change(FuelRequest.status, Project.status, propagate=True)
 
 
-async def test_a_condition_that_does_not_hold_leaves_nothing_behind(db: Database) -> None:
+async def test_a_condition_that_does_not_hold_leaves_nothing_behind(db: Database, ruled: Ruled) -> None:
+    @ruled
     @on_change(FuelRequest.litres, propagate=True, when=lambda change: change.new > change.old)
     def tell_of_more(change: Change[FuelRequest]) -> Iterator[Owed]:
         yield to_requester(change, f"more: {change.new}")
 
+    @ruled
     @on_create(FuelRequest, propagate=True, when=lambda change: change.subject.litres > 50)
     def tell_of_much(change: Change[FuelRequest]) -> Iterator[Owed]:
         yield to_requester(change, "much")
@@ -84,7 +85,8 @@ async def test_a_condition_that_does_not_hold_leaves_nothing_behind(db: Database
 
 
 @pytest.mark.parametrize("way", ["flush", "bulk", "bulk, of objects that are held"])
-async def test_a_deletion_is_told_with_what_the_row_held(db: Database, way: str) -> None:
+async def test_a_deletion_is_told_with_what_the_row_held(db: Database, ruled: Ruled, way: str) -> None:
+    @ruled
     @on_delete(FuelRequest, propagate=True)
     def tell(change: Change[FuelRequest]) -> Iterator[Owed]:
         yield to_requester(change, f"gone: {change.subject.litres} {change.subject.note}")
@@ -109,7 +111,8 @@ async def test_a_deletion_is_told_with_what_the_row_held(db: Database, way: str)
     assert rule.endswith("tell")
 
 
-async def test_what_is_created_and_deleted_at_once_is_not_told(db: Database) -> None:
+async def test_what_is_created_and_deleted_at_once_is_not_told(db: Database, ruled: Ruled) -> None:
+    @ruled
     @on_delete(FuelRequest, propagate=True)
     def tell(change: Change[FuelRequest]) -> Iterator[Owed]:
         yield to_requester(change, "gone")
@@ -127,9 +130,10 @@ async def test_what_is_created_and_deleted_at_once_is_not_told(db: Database) -> 
 
 
 @pytest.mark.parametrize("in_bulk", [False, True])
-async def test_a_rule_tells_both_sides_of_another_audience(db: Database, in_bulk: bool) -> None:
+async def test_a_rule_tells_both_sides_of_another_audience(db: Database, ruled: Ruled, in_bulk: bool) -> None:
     told: list[UUID] = []
 
+    @ruled
     @on_audience(FuelRequest, propagate=True)
     def tell_both(change: Change[FuelRequest]) -> Iterator[Owed]:
         told.append(change.subject.public_id)

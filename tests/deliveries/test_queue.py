@@ -20,6 +20,7 @@ from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, Deliver
 from gql_app.deliveries.queue import LEASE
 from gql_app.deliveries.retry import Next, after_attempt
 from tests.deliveries.room import LONG_AGO, Room
+from tests.ruling import service_database
 from tests.things import rows_of
 
 PENDING, SENDING, SENT = DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT
@@ -56,7 +57,7 @@ async def finish(room: Room, *results: Result) -> int:
 @pytest.fixture
 async def another(database_url: str) -> AsyncIterator[Database]:
     """The same database, as another process has it."""
-    db = Database(database_url)
+    db = service_database(database_url)
     yield db
     await db.close()
 
@@ -485,7 +486,7 @@ async def test_a_message_that_waits_holds_back_those_behind_it(room: Room) -> No
 @pytest.mark.unwitnessed("changes a delivery with a bare connection, to hold its row")
 async def test_what_is_queued_again_while_it_is_pruned_stays(postgres_url: str) -> None:
     """Its row is held by somebody who has not committed yet."""
-    db = Database(postgres_url)
+    db = service_database(postgres_url)
     with Room(db).listening() as room:
         delivery_id = await room.owe(state=SENT, due_at=None)
         again = (

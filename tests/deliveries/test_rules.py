@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import PremiumUser, User
 from gql_app.changes.models import ChangeRecord
 from gql_app.db import Database
-from gql_app.deliveries import rules
 from gql_app.deliveries.gsm7 import fits
 from gql_app.deliveries.messages import Owed, sms
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 from gql_app.deliveries.rules import Change, on_change, on_create
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from tests.ruling import besides
 from tests.things import add_request, add_user, logged, new_premium_user, new_request, new_user, rows_of
 
 APPROVED, REJECTED, PENDING = FuelRequestStatus.APPROVED, FuelRequestStatus.REJECTED, FuelRequestStatus.PENDING
@@ -24,12 +24,6 @@ APPROVED, REJECTED, PENDING = FuelRequestStatus.APPROVED, FuelRequestStatus.REJE
 
 class Oops(Exception):
     """What a unit of work raises in these tests."""
-
-
-@pytest.fixture
-def own_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules declared in this test are gone after it."""
-    monkeypatch.setattr(rules, "registrations", list(rules.registrations))
 
 
 async def owed_since(db: Database, known: set[UUID]) -> list[Delivery]:
@@ -152,11 +146,11 @@ async def test_what_is_owed_is_in_the_log_under_the_change_that_owes_it(db: Data
     assert all(row.due_at is not None for row in owed)
 
 
-@pytest.mark.usefixtures("own_rules")
 async def test_a_rule_that_fails_rolls_everything_back(db: Database) -> None:
     ada = await add_user(db)
     request = await add_request(db, ada)
 
+    @besides(db)
     @on_change(FuelRequest.status, propagate=True)
     def fail(change: Change[FuelRequest]) -> Iterator[Owed]:
         yield sms(ada, "this is not said either")
@@ -175,10 +169,10 @@ async def test_a_rule_that_fails_rolls_everything_back(db: Database) -> None:
     assert len(await logged(db)) == log
 
 
-@pytest.mark.usefixtures("own_rules")
 async def test_a_rule_that_changes_something_rolls_everything_back(db: Database) -> None:
     request = await add_request(db, await add_user(db))
 
+    @besides(db)
     @on_change(FuelRequest.status, propagate=True)
     def meddle(change: Change[FuelRequest]) -> Iterator[Owed]:
         change.subject.litres = Decimal(1)
@@ -202,11 +196,11 @@ def test_a_rule_on_an_untracked_attribute_is_refused_at_import(attribute: Any) -
         on_change(attribute, propagate=True)
 
 
-@pytest.mark.usefixtures("own_rules")
 @pytest.mark.parametrize(("propagate", "heard"), [(True, ["ada", "linus"]), (False, ["linus"])])
 async def test_a_rule_hears_of_subclasses_only_if_it_says_so(db: Database, propagate: bool, heard: list[str]) -> None:
     told: list[str] = []
 
+    @besides(db)
     @on_create(User, propagate=propagate)
     def listen(change: Change[User]) -> Iterator[Owed]:
         told.append(change.subject.username)

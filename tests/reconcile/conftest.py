@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gql_app.db import Database
 from tests import postgres
 from tests.conftest import require
 from tests.reconcile.filled import fill
+from tests.ruling import service_database
 
 
 async def _fill(url: str) -> None:
-    db = Database(url)
+    db = service_database(url)
     await fill(db)
     await db.close()
 

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from gql_app.db import Database
 from tests.reconcile.filled import fill, run
+from tests.ruling import service_database
 from tests.witness.witnessed import Witnessed
 
 
 async def _give_up(url: str) -> None:
-    db = Database(url)
+    db = service_database(url)
     await fill(db)
     await run(db, "UPDATE deliveries SET failure_count = 9 WHERE state = 'DEAD'")  # not tracked: no trigger minds
     await db.close()

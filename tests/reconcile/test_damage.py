@@ -11,6 +11,7 @@ from tests.reconcile.damages import DAMAGES, SEQUENCE
 from tests.reconcile.filled import fill, run
 from tests.reconcile.sql import Damage
 from tests.reconcile.table import PATH, page
+from tests.ruling import service_database
 
 pytestmark = pytest.mark.unwitnessed("damages are done on purpose")
 
@@ -24,7 +25,7 @@ def found_in(connection: Connection, statements: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.title)
 async def test_damage_is_found(filled_url: str, backend: str, damage: Damage) -> None:
-    db = Database(filled_url)
+    db = service_database(filled_url)
     try:
         async with db.engine.connect() as connection:
             assert damage.found_as in await connection.run_sync(found_in, damage.sql(backend))

@@ -19,11 +19,12 @@ from gql_app.db import Database
 from gql_app.deliveries import queue
 from gql_app.deliveries.messages import Owed, sms
 from gql_app.deliveries.models import Channel, Delivery
-from gql_app.deliveries.rules import Change, on_change, registrations
+from gql_app.deliveries.rules import Change, on_change
 from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile
 from gql_app.reconcile.snapshot import ROLLOUT
 from tests.reconcile.filled import ADA, fill, run, send_all, stamp
+from tests.ruling import besides, service_database
 from tests.things import add_request, add_user, head_of, right_before, rows_of
 
 pytestmark = pytest.mark.unwitnessed("writes as older versions and other programs would")
@@ -57,16 +58,14 @@ async def test_nor_in_an_empty_database(db: Database) -> None:
 
 
 @pytest.fixture
-def sometimes() -> Iterator[None]:
+def sometimes(db: Database) -> None:
     """A rule that owes a message for long notes only."""
 
+    @besides(db)
     @on_change(FuelRequest.note, propagate=True)
     def tell_of_long_notes(change: Change[FuelRequest]) -> Iterator[Owed]:
         if len(change.new or "") > 5:
             yield sms(change.session.get_one(User, change.subject.requester_id), "A long note.")
-
-    yield
-    registrations[:] = [each for each in registrations if each.rule is not tell_of_long_notes]
 
 
 @pytest.mark.usefixtures("sometimes")
@@ -237,7 +236,7 @@ async def test_a_value_that_an_older_version_wrote_in_another_way_is_the_same(fi
 @pytest.fixture
 async def postgres_db(postgres_url: str) -> AsyncIterator[Database]:
     """As the command opens it."""
-    db = Database(postgres_url, patient=True)
+    db = service_database(postgres_url, patient=True)
     yield db
     await db.close()
 

@@ -19,6 +19,7 @@ from tests.migrating import SERVICE, make_of, migrate
 from tests.reconcile.after import nothing_to_find
 from tests.reconcile.filled import fill
 from tests.reconcile.older import REVISIONS, Older
+from tests.ruling import service_database
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def bare_url(backend: str, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def bare(bare_url: str) -> AsyncIterator[Database]:
-    db = Database(bare_url)
+    db = service_database(bare_url)
     yield db
     await db.close()
 
@@ -171,7 +172,7 @@ async def test_it_says_which_rights_are_missing(bare: Database, bare_url: str) -
     async with bare.writing() as connection:
         await connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x'"))
         await connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
-    poor = Database(make_url(bare_url).set(username=name, password="x").render_as_string(hide_password=False))
+    poor = service_database(make_url(bare_url).set(username=name, password="x").render_as_string(hide_password=False))
     try:
         with pytest.raises(ConfigurationError, match=r"may not change the tables .*GRANT CREATE ON SCHEMA"):
             await migrate(poor)

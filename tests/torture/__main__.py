@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from gql_app.changes.tracking import tracked_models
-from gql_app.db import Database
 from tests import postgres
 from tests.conftest import REDIS_URL, redis_is_there
+from tests.ruling import service_database
 from tests.torture.plan import Plan
 from tests.torture.run import Outcome, torture
 from tests.witness import triggers
@@ -20,7 +20,7 @@ PRINTED = 40
 
 
 async def run(url: str, plan: Plan, directory: Path) -> Outcome:
-    db = Database(url)
+    db = service_database(url)
     try:
         return await torture(db, REDIS_URL, plan, directory)
     finally:

@@ -20,6 +20,7 @@ from gql_app.db import Database
 from tests import postgres
 from tests.conftest import require
 from tests.migrating import migrate
+from tests.ruling import service_database
 from tests.things import add_user
 from tests.witness import triggers
 from tests.witness.harbour import Base, Flag, Sample, Tanker, Tug, Vessel
@@ -168,7 +169,7 @@ async def test_another_entity_in_the_same_row_is_a_new_one(harbour: Database) ->
 
 async def _back_and_forth(url: str) -> None:
     """Migrations while there are images and rows; on PostgreSQL also below the triggers."""
-    db = Database(url)
+    db = service_database(url)
     await migrate(db)
     await asyncio.to_thread(triggers.install, url, models_of_the_service())
     await add_user(db)

@@ -22,6 +22,7 @@ from tests.changes.property.generator import program as program_of
 from tests.changes.property.program import Program, written
 from tests.changes.property.running import run, site
 from tests.changes.property.shrink import shrunk
+from tests.ruling import service_database
 from tests.witness import triggers
 from tests.witness.witnessed import models_of_the_service
 
@@ -46,7 +47,7 @@ def database(backend: str) -> Iterator[str]:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    db = Database(url)
+    db = service_database(url)
     try:
         async with site(db):
             yield db

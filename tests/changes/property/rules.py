@@ -1,12 +1,10 @@
 """Rules of the random programs: they look at what they are handed, and some fail."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import inspect, select
 
-from gql_app.deliveries.rules import Change, on_change, on_create, registrations
+from gql_app.deliveries.rules import Change, on_change, on_create
 from tests.changes.property.acting import Oops
 from tests.changes.property.models import Crate, Ship
 
@@ -47,14 +45,9 @@ def _greet(change: Change[Crate]) -> tuple[()]:
     return ()
 
 
-@contextmanager
-def rules() -> Iterator[None]:
-    known = list(registrations)
-    on_change(Ship.depth, propagate=True)(_on_depth)
-    on_change(Ship.plan, propagate=True)(_on_plan)
-    on_change(Ship.name, propagate=True)(_on_name)
-    on_create(Crate, propagate=True)(_greet)
-    try:
-        yield
-    finally:
-        registrations[:] = known
+RULES = (
+    on_change(Ship.depth, propagate=True)(_on_depth),
+    on_change(Ship.plan, propagate=True)(_on_plan),
+    on_change(Ship.name, propagate=True)(_on_name),
+    on_create(Crate, propagate=True)(_greet),
+)

@@ -21,7 +21,8 @@ from tests.changes.property.cancelling import Cancelled
 from tests.changes.property.known import may_conflict
 from tests.changes.property.models import MODELS, Base
 from tests.changes.property.program import Program, Unit
-from tests.changes.property.rules import rules
+from tests.changes.property.rules import RULES
+from tests.ruling import besides
 from tests.witness import triggers
 from tests.witness.triggers import WITNESS
 from tests.witness.witnessed import disagreements
@@ -48,9 +49,11 @@ async def site(db: Database) -> AsyncIterator[Database]:
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.create_all)
         await connection.run_sync(triggers.install, MODELS)
+    ruled = besides(db)
+    for rule in RULES:
+        ruled(rule)
     try:
-        with rules():
-            yield db
+        yield db
     finally:
         async with db.writing() as connection:
             await connection.run_sync(Base.metadata.drop_all)

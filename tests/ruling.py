@@ -1,0 +1,38 @@
+"""Rules that a test declares, besides those of the service or instead of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gql_app.db import Database
+from gql_app.deliveries.rules import in_force
+from tests.migrating import SERVICE
+
+Ruled = Callable[[Any], Any]
+"""Puts a declared rule in force."""
+
+
+def service_database(url: str, *, patient: bool = False) -> Database:
+    """A database in which the rules of the service are in force."""
+    db = Database(url, patient=patient)
+    db.session_info |= in_force(SERVICE.rules)
+    return db
+
+
+def besides(db: Database) -> Ruled:
+    """A decorator: the rule is in force, and so are those of the service."""
+    return _adding(db, list(SERVICE.rules))
+
+
+def alone(db: Database) -> Ruled:
+    """A decorator: only rules with it are in force."""
+    db.session_info |= in_force(())
+    return _adding(db, [])
+
+
+def _adding(db: Database, known: list[Any]) -> Ruled:
+    def put_in_force(rule: Any) -> Any:
+        known.append(rule)
+        db.session_info |= in_force(known)
+        return rule
+
+    return put_in_force
