@@ -21,11 +21,11 @@ from benchmarks.peers import models as peers
 from gql_app import migrations
 from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.roles import Role
+from gql_app.application import named
 from gql_app.changes.models import ChangeKind, ChangeRecord
 from gql_app.db import Database
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.settings import DEFAULT_APP
-from gql_app.verticals import named
 
 APPROVERS = 5_000
 """As many different people may subscribe to everybody's requests."""

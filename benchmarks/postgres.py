@@ -11,9 +11,9 @@ from uuid import uuid4
 import asyncpg
 
 from gql_app import migrations
+from gql_app.application import named
 from gql_app.db import Database
 from gql_app.settings import DEFAULT_APP
-from gql_app.verticals import named
 
 URL = os.environ.get("GQL_APP_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 

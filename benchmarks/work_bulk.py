@@ -22,10 +22,10 @@ from benchmarks import postgres
 from benchmarks.bench import Bench, Figures
 from gql_app import migrations
 from gql_app.accounts.models import User
+from gql_app.application import named
 from gql_app.db import Database
-from gql_app.projects.models import Project
+from gql_app.demo.projects.models import Project
 from gql_app.settings import DEFAULT_APP
-from gql_app.verticals import named
 
 ROWS = 5_000
 RUNS = 7

@@ -35,7 +35,7 @@ from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
 from gql_app.changes.sequencer import Sequencer
 from gql_app.db import Database
 from gql_app.db.guard import MIGRATION
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 
 WRITERS = 16
 SECONDS = 6.0

@@ -3,7 +3,7 @@
 The way of a change, and the rooms that it passes:
 
     transport/      an operation arrives over HTTP, SSE or a WebSocket
-    accounts/ fuel_requests/ projects/ …
+    accounts/ demo/ …
                     its resolver runs a unit of work: a plain function that changes SQLAlchemy models
     audiences/      the model has said who may see it
     changes/        at the flush the net changes are noted; right before the commit they are written into the change

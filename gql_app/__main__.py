@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import DBAPIError
 
+from gql_app.application import named
 from gql_app.commands import deliveries, inside, maintenance, serve
 from gql_app.db import is_outage
 from gql_app.errors import GqlAppError
 from gql_app.settings import choose_app, chosen_app
-from gql_app.verticals import named
 
 QUIET = ("alembic", "twilio")
 """Loggers of libraries that say too much at INFO: Twilio's client writes down whole requests, phone numbers too."""

@@ -19,7 +19,7 @@ from gql_app import migrations
 from gql_app.api.authentication import Credentials
 from gql_app.api.context import Context
 from gql_app.api.vertical import Process, Vertical
-from gql_app.application import Application
+from gql_app.application import Application, named
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.broadcast import make_backend
 from gql_app.changes.doorbell import Doorbell
@@ -42,7 +42,6 @@ from gql_app.settings import Settings
 from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
-from gql_app.verticals import named
 
 T = TypeVar("T")
 

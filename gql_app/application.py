@@ -1,7 +1,10 @@
 """What a list of verticals comes to: one application, closed and checked before anything is opened."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import strawberry
@@ -18,6 +21,7 @@ from gql_app.deliveries.rules import in_force, registrations_of
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import ENGINE, Branch
 from gql_app.schema import build
+from gql_app.settings import DEFAULT_APP
 
 ADMIN = "ADMIN"
 """A role that is known everywhere; the rest is said by verticals."""
@@ -106,3 +110,22 @@ class Application:
                         f"The rule {each.name} is about {each.model.__name__}, which no vertical of this "
                         "application has among its models."
                     )
+
+
+def named(place: str) -> Application:
+    """The application of the verticals that ``package.module:attribute`` names.
+
+    Raises:
+        ConfigurationError: there are none in this place, or they do not fit together.
+    """
+    module, _, attribute = place.partition(":")
+    if place != DEFAULT_APP and not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: somebody's package beside where she stands
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"GQL_APP_APP names {place!r}, and there is no such thing: {error}") from error
+    verticals = tuple(found) if isinstance(found, Sequence) else ()
+    if not verticals or not all(isinstance(each, Vertical) for each in verticals):
+        raise ConfigurationError(f"GQL_APP_APP names {place!r}, which is no list of verticals")
+    return Application(verticals)

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from gql_app.errors import ConfigurationError
 
 PREFIX = "GQL_APP_"
-DEFAULT_APP = "gql_app.verticals:DEMO"
+DEFAULT_APP = "gql_app.demo.verticals:DEMO"
 DEFAULT_DATABASE_URL = "sqlite+aiosqlite:///gql_app.db"
 
 

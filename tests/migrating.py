@@ -4,8 +4,8 @@ from gql_app import migrations
 from gql_app.application import Application
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.db import Database
+from gql_app.demo.verticals import DEMO
 from gql_app.migrations import before
-from gql_app.verticals import DEMO
 
 SERVICE = Application(DEMO)
 

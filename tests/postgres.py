@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 
-import gql_app.verticals  # noqa: F401  (imports all models)
+import gql_app.demo.verticals  # noqa: F401  (imports all models)
 from gql_app.db import Base, Database
 from tests.migrating import migrate
 from tests.witness.triggers import WITNESS

@@ -17,9 +17,9 @@ from gql_app import migrations
 from gql_app.db import Base
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import Channel
+from gql_app.demo.verticals import DEMO
 from gql_app.migrations import steps
 from gql_app.schema import build, printed
-from gql_app.verticals import DEMO
 from tests import postgres
 from tests.conftest import require
 from tests.migrating import SERVICE, migrate
@@ -38,10 +38,10 @@ LAYERS = (
     {"api"},
     {"deliveries"},
     {"accounts"},
-    {"fuel_requests", "projects", "audit", "visibility", "mailbox", "demo"},
+    {"audit", "visibility", "mailbox"},
     {"reconcile", "schema", "migrations", "transport", "pages", "ops", "server"},
     {"application"},
-    {"verticals"},
+    {"demo"},
     {"app"},
     {"commands"},
     {"__main__"},

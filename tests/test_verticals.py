@@ -9,19 +9,20 @@ import pytest
 import strawberry
 from sqlalchemy.orm import Session
 
-from gql_app import verticals
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.ids import encode_id
 from gql_app.api.vertical import Vertical
 from gql_app.app import App, create_asgi
+from gql_app.application import named
 from gql_app.audit.graphql import AUDIT
 from gql_app.db import Database
 from gql_app.deliveries.graphql import DELIVERIES
 from gql_app.deliveries.models import Delivery
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.projects.vertical import PROJECTS
+from gql_app.demo.verticals import DEMO
 from gql_app.errors import ConfigurationError
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
-from gql_app.projects.vertical import PROJECTS
 from gql_app.schema import build, printed
 from gql_app.server import configuration
 from gql_app.settings import Settings
@@ -58,7 +59,7 @@ def test_a_schema_has_what_its_verticals_bring_and_nothing_else() -> None:
     assert "projectStatusChanged" in text
     assert "fuelRequest" not in text
     assert "type FuelRequest" not in text
-    assert "fuelRequestStatusChanged" in printed(build(verticals.DEMO))
+    assert "fuelRequestStatusChanged" in printed(build(DEMO))
     alone = printed(build((HARBOUR,)))
     assert "highWater: String!" in alone
     assert "type Mutation" not in alone
@@ -106,16 +107,16 @@ async def owed_by(db: Database, request: FuelRequest, status: FuelRequestStatus)
     ("place", "sentence"),
     [
         ("no.such.module:ALL", "there is no such thing"),
-        ("gql_app.verticals:NONE", "there is no such thing"),
-        ("gql_app.verticals", "there is no such thing"),
-        ("gql_app.verticals:named", "no list of verticals"),
+        ("gql_app.demo.verticals:NONE", "there is no such thing"),
+        ("gql_app.demo.verticals", "there is no such thing"),
+        ("gql_app.demo.people:fill", "no list of verticals"),
         ("gql_app.errors:__all__", "there is no such thing"),
         ("tests.people:PASSWORD", "no list of verticals"),
     ],
 )
 def test_a_place_without_verticals_is_refused(place: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        verticals.named(place)
+        named(place)
 
 
 def test_the_commands_work_for_somebody_elses_verticals(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gql_app.changes import log
 from gql_app.changes.models import SELECT_EVENTS, ChangeEvent, ChangeRecord
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 
 HASH = "$2b$04$" + "a" * 53
 """Looks like a bcrypt hash, and matches nothing."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gql_app import migrations
 from gql_app.app import App
-from gql_app.application import Application
+from gql_app.application import Application, named
 from gql_app.changes import log
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
@@ -25,7 +25,6 @@ from gql_app.migrations import Branch
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
-from gql_app.verticals import named
 
 LONGEST_DAYS = 36_500
 UNMOVED = (

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 from tests.client import Client
 from tests.people import People, decide, submit
 from tests.running import Running

@@ -24,9 +24,9 @@ from graphql import (
 )
 
 from gql_app.api.ids import encode_id
+from gql_app.demo.verticals import DEMO
 from gql_app.schema import build
 from gql_app.settings import Settings
-from gql_app.verticals import DEMO
 from tests.client import PATIENCE, Client
 from tests.people import PASSWORD, People, decide, submit
 from tests.running import Running, serving

@@ -13,7 +13,7 @@ from gql_app.api.vertical import Vertical
 from gql_app.audiences import Audience, grant, key, owner, parent, person, registry, role, rows
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId
-from gql_app.verticals import DEMO
+from gql_app.demo.verticals import DEMO
 
 
 class Base(DeclarativeBase):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from graphql import parse, validate
 
+from gql_app.demo.verticals import DEMO
 from gql_app.schema import build
-from gql_app.verticals import DEMO
 
 TABS = sorted((Path(__file__).parents[2] / "frontend/src/tabs").glob("*.graphql"))
 

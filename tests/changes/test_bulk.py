@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only
 from gql_app.accounts.models import PremiumUser, User
 from gql_app.db import Database, UntrackedWrite
 from gql_app.deliveries.models import Delivery
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile
 from tests.ruling import service_database
 from tests.things import HASH, add_request, add_user, logged, new_premium_user, right_before, rows_of, said

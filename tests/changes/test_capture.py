@@ -16,7 +16,7 @@ from gql_app.changes.sequencer import move
 from gql_app.changes.tracking import tracked_attributes
 from gql_app.db import Database, WriteSession
 from gql_app.deliveries.models import Delivery
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from tests.things import HASH, add_request, add_user, logged, new_premium_user, new_request, new_user, rows_of, said
 
 WRITERS = 12

@@ -14,8 +14,8 @@ from sqlalchemy.types import TypeEngine
 
 from gql_app.changes.codec import Codec
 from gql_app.db import Database, UtcDateTime
+from gql_app.demo.fuel_requests.models import Litres
 from gql_app.errors import Undecodable
-from gql_app.fuel_requests.models import Litres
 from tests.ruling import service_database
 
 

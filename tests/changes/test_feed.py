@@ -19,8 +19,8 @@ from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.sequencer import move
 from gql_app.changes.topics import Topic
 from gql_app.changes.watch import BUFFER, Lifetime, Watch
+from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.errors import CursorExpired, Forbidden, Invalid, Unauthenticated
-from gql_app.fuel_requests.models import FuelRequest
 from tests.ruling import service_database
 from tests.things import add_request, add_user, caught_up, head_of, logged, right_before
 

@@ -16,7 +16,7 @@ from gql_app.accounts.models import PremiumUser, User
 from gql_app.changes.sequencer import move
 from gql_app.changes.tracking import Tracked
 from gql_app.db import Database, WriteSession
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 from tests.changes.forms import FORMS, Base, Berth, Ferry, Form, Impostor, document
 from tests.things import HASH, add_request, add_user, head_of, logged, new_premium_user, rows_of
 from tests.witness import triggers

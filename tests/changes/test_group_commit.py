@@ -19,7 +19,7 @@ from gql_app.accounts.models import User
 from gql_app.changes.models import ChangeRecord
 from gql_app.db import ANNOUNCED, Database, WriteSession
 from gql_app.db.group_commit import MOST
-from gql_app.projects.models import Project
+from gql_app.demo.projects.models import Project
 from tests.ruling import service_database
 from tests.things import new_user
 from tests.witness.witnessed import Witnessed

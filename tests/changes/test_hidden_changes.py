@@ -12,7 +12,7 @@ from gql_app.accounts.models import User
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId, Database
 from gql_app.deliveries.rules import on_change
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from tests.ruling import besides, service_database
 from tests.things import add_request, add_user, head_of, logged, new_request, said
 from tests.witness import triggers

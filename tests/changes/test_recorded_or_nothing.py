@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session, make_transient
 
 from gql_app.db import Database, ReadOnly, UntrackedWrite
 from gql_app.deliveries.rules import on_change
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
-from gql_app.projects.models import Project, ProjectStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.projects.models import Project, ProjectStatus
 from tests.ruling import besides
 from tests.things import add_request, add_user, head_of, logged, rows_of, said
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import User
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery, DeliveryState
-from gql_app.demo import PASSWORD
+from gql_app.demo.people import PASSWORD
 from tests.client import PATIENCE, Client
 from tests.commands.conftest import Run
 from tests.crash.process import ServiceProcess

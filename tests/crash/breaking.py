@@ -29,7 +29,7 @@ from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import ChannelWorker
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 
 _MARK = "test_breaking"
 """Where a session's ``info`` says that its transaction is the one that we wait for."""

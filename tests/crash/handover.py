@@ -22,7 +22,7 @@ from gql_app.deliveries import queue
 from gql_app.deliveries.claims import Result
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
 from gql_app.deliveries.retry import Next
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.reconcile import Finding, reconcile
 from tests.client import PATIENCE, Client
 from tests.crash.breaking import Step

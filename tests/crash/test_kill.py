@@ -17,7 +17,7 @@ from gql_app.api.ids import encode_id
 from gql_app.changes.models import ChangeRecord
 from gql_app.db import Database
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from tests.crash.process import ServiceProcess
 from tests.crash.town import (
     Acknowledged,

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import User
 from gql_app.db import Database
 from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt, DeliveryState
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 from tests.client import PATIENCE, Client
 from tests.crash.process import ServiceProcess
 from tests.crash.town import ALL_CHANGES, settings, sign_up

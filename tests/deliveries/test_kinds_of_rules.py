@@ -14,8 +14,8 @@ from gql_app.db import Database
 from gql_app.deliveries.messages import Owed, sms
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
-from gql_app.projects.models import Project
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.projects.models import Project
 from tests.ruling import Ruled, alone
 from tests.things import add_request, add_user, logged, rows_of
 

@@ -15,7 +15,7 @@ from gql_app.deliveries.gsm7 import fits
 from gql_app.deliveries.messages import Owed, sms
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 from gql_app.deliveries.rules import Change, on_change, on_create
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from tests.ruling import besides
 from tests.things import add_request, add_user, logged, new_premium_user, new_request, new_user, rows_of
 
@@ -280,7 +280,7 @@ async def test_a_decision_owes_one_sms_and_one_mail(db: Database, status: FuelRe
 
     await db.write(decide)
     owed = await owed_since(db, before)
-    rule = "fuel_requests.rules.tell_requester"
+    rule = "demo.fuel_requests.rules.tell_requester"
     assert short(owed) == [(Channel.EMAIL, "ada@example.test", rule), (Channel.SMS, "+15005550100", rule)]
     assert {row.recipient_id for row in owed} == {ada.id}
     by_channel = {row.channel: row for row in owed}

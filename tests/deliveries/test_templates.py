@@ -11,7 +11,7 @@ from gql_app.deliveries.messages import email
 from gql_app.deliveries.models import Channel
 from gql_app.deliveries.senders import SendFailure
 from gql_app.deliveries.templates import Mail
-from gql_app.fuel_requests.rules import TEMPLATES as REQUEST_MAILS
+from gql_app.demo.fuel_requests.rules import TEMPLATES as REQUEST_MAILS
 from gql_app.settings import Smtp
 from tests.deliveries.conftest import MAIL_FROM
 from tests.deliveries.room import outgoing

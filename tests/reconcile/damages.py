@@ -182,7 +182,7 @@ DECISIONS: Listed = [
     (
         "A decision owes nothing",
         "owed by nothing",
-        set_event("decisions = '{\"fuel_requests.rules.tell_requester\":{}}'", DECISION),
+        set_event("decisions = '{\"demo.fuel_requests.rules.tell_requester\":{}}'", DECISION),
     ),
     (
         "A decision is about another rule",

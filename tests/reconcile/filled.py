@@ -6,7 +6,7 @@ from uuid import uuid4
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-import gql_app.verticals  # noqa: F401  (registers the rules)
+import gql_app.demo.verticals  # noqa: F401  (registers the rules)
 from gql_app.accounts.models import AuthSession, User
 from gql_app.changes.sequencer import move
 from gql_app.db import ANNOUNCED, Database
@@ -14,8 +14,8 @@ from gql_app.deliveries import queue
 from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import AttemptOutcome, Channel
 from gql_app.deliveries.retry import after_attempt
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
-from gql_app.projects.models import Comment, Project, ProjectStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.projects.models import Comment, Project, ProjectStatus
 from tests.things import add_request, add_user, new_premium_user
 
 ADA, LINUS = "+15005550100", "+15005550101"

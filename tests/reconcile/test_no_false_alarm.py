@@ -20,7 +20,7 @@ from gql_app.deliveries import queue
 from gql_app.deliveries.messages import Owed, sms
 from gql_app.deliveries.models import Channel, Delivery
 from gql_app.deliveries.rules import Change, on_change
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.reconcile import reconcile
 from gql_app.reconcile.snapshot import ROLLOUT
 from tests.reconcile.filled import ADA, fill, run, send_all, stamp

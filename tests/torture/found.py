@@ -12,8 +12,8 @@ from gql_app.accounts.roles import Role
 from gql_app.api.ids import encode_id
 from gql_app.changes.models import ChangeKind, ChangeRecord
 from gql_app.deliveries.models import Channel, Delivery
-from gql_app.fuel_requests.models import FuelRequest
-from gql_app.projects.models import Comment, Project
+from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.demo.projects.models import Comment, Project
 from tests.torture.subscribers import Seen
 
 OWING = (("FuelRequest", "status"), ("Project", "status"))

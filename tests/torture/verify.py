@@ -9,7 +9,7 @@ from typing import Any
 
 from gql_app.db import Database
 from gql_app.deliveries.models import Channel, DeliveryState
-from gql_app.fuel_requests.models import FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequestStatus
 from tests.torture.found import Found
 from tests.torture.subscribers import Subscriber
 from tests.torture.told import Told

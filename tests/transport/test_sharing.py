@@ -20,7 +20,7 @@ from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.db import ANNOUNCED
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.transport import sharing
 from gql_app.transport.frames import FrameProtocol, header
 from gql_app.transport.sharing import RECENT_SECONDS, SLICE, TOGETHER

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
-from gql_app.fuel_requests.models import FuelRequest
-from gql_app.projects.models import Project
+from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.demo.projects.models import Project
 from gql_app.transport.subscription import Subscription
 from tests.client import Subscribed
 from tests.people import People, decide, submit

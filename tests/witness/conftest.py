@@ -10,7 +10,7 @@ from sqlalchemy import text
 from gql_app.accounts.models import User
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 from tests.things import add_request, add_user
 
 

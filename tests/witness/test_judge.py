@@ -15,7 +15,7 @@ from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.deliveries import queue
 from gql_app.deliveries.models import Delivery, DeliveryState
-from gql_app.fuel_requests.models import FuelRequest, FuelRequestStatus
+from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from tests.things import HASH, add_request, add_user, new_premium_user, new_request, rows_of
 from tests.witness.conftest import Place
 from tests.witness.witnessed import disagreements

@@ -17,7 +17,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeEngine
 
 from gql_app.db import UtcDateTime
-from gql_app.fuel_requests.models import Litres
+from gql_app.demo.fuel_requests.models import Litres
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Vertical
-from gql_app.fuel_requests import rules
-from gql_app.fuel_requests.graphql import (
+from gql_app.demo.fuel_requests import rules
+from gql_app.demo.fuel_requests.graphql import (
     FuelRequestMutations,
     FuelRequestQueries,
     FuelRequestSubscriptions,
     seen_by_public_id,
 )
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 
 FUEL_REQUESTS = Vertical(
     "fuel_requests",

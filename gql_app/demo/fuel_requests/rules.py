@@ -6,9 +6,9 @@ from gql_app.accounts.models import User
 from gql_app.deliveries.messages import Owed, email, sms
 from gql_app.deliveries.rules import Change, on_change
 from gql_app.deliveries.templates import Templates
-from gql_app.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.models import FuelRequest
 
-TEMPLATES = Templates("gql_app.fuel_requests")
+TEMPLATES = Templates("gql_app.demo.fuel_requests")
 
 
 @on_change(FuelRequest.status, propagate=True)

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Vertical
-from gql_app.projects import rules
-from gql_app.projects.graphql import (
+from gql_app.demo.projects import rules
+from gql_app.demo.projects.graphql import (
     ProjectMutations,
     ProjectQueries,
     ProjectSubscriptions,
     comments_by_public_id,
     projects_by_public_id,
 )
-from gql_app.projects.models import Comment, Project
+from gql_app.demo.projects.models import Comment, Project
 
 PROJECTS = Vertical(
     "projects",

@@ -6,9 +6,9 @@ from gql_app.accounts.models import User
 from gql_app.deliveries.messages import Owed, email, sms
 from gql_app.deliveries.rules import Change, on_change
 from gql_app.deliveries.templates import Templates
-from gql_app.projects.models import Project
+from gql_app.demo.projects.models import Project
 
-TEMPLATES = Templates("gql_app.projects")
+TEMPLATES = Templates("gql_app.demo.projects")
 
 
 @on_change(Project.status, propagate=True)

@@ -19,9 +19,9 @@ from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
+from gql_app.demo.projects import models, service
+from gql_app.demo.projects.models import ProjectStatus
 from gql_app.errors import NotFound
-from gql_app.projects import models, service
-from gql_app.projects.models import ProjectStatus
 from gql_app.viewer import Viewer
 
 strawberry.enum(ProjectStatus)

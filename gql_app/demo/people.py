@@ -13,8 +13,8 @@ from gql_app.accounts.service import NewUser
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.vertical import Process, Vertical
 from gql_app.changes.capture import act_as
-from gql_app.fuel_requests.models import FuelRequest
-from gql_app.fuel_requests.vertical import FUEL_REQUESTS
+from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests.vertical import FUEL_REQUESTS
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  (published on purpose)
 

@@ -1,0 +1,1 @@
+"""The demo: fuel requests and projects, the examples of verticals."""
