@@ -14,4 +14,99 @@ The way of a change, and the rooms that it passes:
     deliveries/     a worker claims what is owed, sends it, and writes down what came of it
 
 Arrows point one way: settings, errors ← db ← audiences ← changes ← deliveries ← verticals ← schema ← app.
+
+What is named here, in `errors`, in `accounts` and in `testing` is the public API; the rest may change at any time.
 """
+
+from gql_app.api.authentication import Authentication, Credentials
+from gql_app.api.connections import Connection, Order, Page, PageArgs, load_page
+from gql_app.api.context import Context, Info
+from gql_app.api.ids import encode_id, id_of
+from gql_app.api.lookahead import mentioned
+from gql_app.api.lookups import Lookup, as_values, of_values
+from gql_app.api.nodes import Node, as_it_is_now
+from gql_app.api.payloads import UserError, faults_as
+from gql_app.api.vertical import Process, Vertical
+from gql_app.app import App, create_app
+from gql_app.application import Application
+from gql_app.audiences import Audience, Grant, grant, key, owner, parent, person, role, rows
+from gql_app.audiences.conditions import Holder, seen, visible
+from gql_app.changes.capture import act_as
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Topic
+from gql_app.changes.tracking import Tracked, tracked, value_of
+from gql_app.db import Base, BigId, Database, Timestamped, UtcDateTime
+from gql_app.deliveries.graphql import DELIVERIES
+from gql_app.deliveries.messages import Addressee, Owed, email, sms
+from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
+from gql_app.deliveries.templates import Templates
+from gql_app.settings import Secret, Settings
+from gql_app.texts import clean_text
+from gql_app.viewer import Viewer
+from gql_app.visibility.graphql import VISIBILITY
+
+__all__ = [
+    "DELIVERIES",
+    "VISIBILITY",
+    "Addressee",
+    "App",
+    "Application",
+    "Audience",
+    "Authentication",
+    "Base",
+    "BigId",
+    "Change",
+    "ChangeEvent",
+    "Connection",
+    "Context",
+    "Credentials",
+    "Database",
+    "Grant",
+    "Holder",
+    "Info",
+    "Lookup",
+    "Node",
+    "Order",
+    "Owed",
+    "Page",
+    "PageArgs",
+    "Process",
+    "Secret",
+    "Settings",
+    "Templates",
+    "Timestamped",
+    "Topic",
+    "Tracked",
+    "UserError",
+    "UtcDateTime",
+    "Vertical",
+    "Viewer",
+    "act_as",
+    "as_it_is_now",
+    "as_values",
+    "clean_text",
+    "create_app",
+    "email",
+    "encode_id",
+    "faults_as",
+    "grant",
+    "id_of",
+    "key",
+    "load_page",
+    "mentioned",
+    "of_values",
+    "on_audience",
+    "on_change",
+    "on_create",
+    "on_delete",
+    "owner",
+    "parent",
+    "person",
+    "role",
+    "rows",
+    "seen",
+    "sms",
+    "tracked",
+    "value_of",
+    "visible",
+]

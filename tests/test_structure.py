@@ -4,8 +4,10 @@ import ast
 import asyncio
 import re
 import subprocess
+import sys
 import warnings
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,36 @@ def test_arrows_point_one_way(path: Path) -> None:
     known = {name for name in imports(path) if name in rooms}
     assert here in rooms, f"give the room {here} its layer"
     assert all(name == here or rooms[name] <= rooms[here] for name in known), known
+
+
+PUBLIC = ("gql_app", "gql_app.accounts", "gql_app.accounts.graphql", "gql_app.audit", "gql_app.errors")
+
+
+def _taken(path: Path) -> set[tuple[str, str]]:
+    """The names that a module takes from others of ours."""
+    nodes = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom))
+    return {
+        (str(node.module), alias.name)
+        for node in nodes
+        for alias in node.names
+        if f"{node.module}.".startswith("gql_app.")
+    }
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "demo" in p.parts], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_demo_is_written_with_the_public_api_alone(path: Path) -> None:
+    for module, name in _taken(path):
+        if not module.startswith("gql_app.demo") and f"{module}.{name}" not in PUBLIC:
+            assert module in PUBLIC, f"{module} is not public"
+            shown = import_module(module)
+            assert name in getattr(shown, "__all__", vars(shown)), f"{module}.{name} is not public"
+
+
+def test_the_engine_does_not_load_the_demo_nor_accounts() -> None:
+    names = "[name for name in sys.modules if name.startswith(('gql_app.demo', 'gql_app.accounts'))]"
+    code = f"import sys, gql_app; print({names})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

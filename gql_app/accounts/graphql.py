@@ -19,6 +19,8 @@ from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 
+__all__ = ["PremiumUser", "StandardUser", "User", "users_by_id"]
+
 strawberry.enum(Role)
 
 

@@ -1,1 +1,5 @@
-"""The change log as people see it: the audit log, and the stream of all changes that one may see."""
+"""The audit log: what has changed, by whom, for those who may see it."""
+
+from gql_app.audit.graphql import AUDIT
+
+__all__ = ["AUDIT"]

@@ -5,14 +5,8 @@ from decimal import Decimal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from gql_app.accounts import service as accounts
-from gql_app.accounts.models import User
-from gql_app.accounts.passwords import Passwords
-from gql_app.accounts.roles import Role
-from gql_app.accounts.service import NewUser
-from gql_app.accounts.vertical import ACCOUNTS
-from gql_app.api.vertical import Process, Vertical
-from gql_app.changes.capture import act_as
+from gql_app import Process, Vertical, act_as
+from gql_app.accounts import ACCOUNTS, NewUser, Passwords, Role, User, sign_up
 from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.demo.fuel_requests.vertical import FUEL_REQUESTS
 
@@ -50,7 +44,7 @@ def _has_users(session: Session) -> bool:
 def _add_people(session: Session, hashes: dict[str, str]) -> None:
     for name, role, premium, phone in PEOPLE:
         new = NewUser(name, f"{name}@example.test", hashes[name], phone, premium, role)
-        accounts.sign_up(session, new, None)
+        sign_up(session, new, None)
 
 
 def _ask(session: Session, name: str, litres: str, note: str | None) -> None:

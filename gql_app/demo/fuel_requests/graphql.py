@@ -13,24 +13,33 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session as DbSession
 from strawberry.utils.str_converters import to_camel_case
 
-from gql_app.accounts import models as accounts
+from gql_app import (
+    ChangeEvent,
+    Connection,
+    Holder,
+    Info,
+    Lookup,
+    Node,
+    Order,
+    Page,
+    PageArgs,
+    Topic,
+    UserError,
+    Viewer,
+    accounts,
+    as_values,
+    faults_as,
+    id_of,
+    mentioned,
+    of_values,
+    seen,
+    value_of,
+)
+from gql_app.accounts import Role
 from gql_app.accounts.graphql import User, users_by_id
-from gql_app.accounts.roles import Role
-from gql_app.api.connections import Connection, Order, Page, PageArgs
-from gql_app.api.context import Info
-from gql_app.api.ids import id_of
-from gql_app.api.lookahead import mentioned
-from gql_app.api.lookups import Lookup, as_values, of_values
-from gql_app.api.nodes import Node
-from gql_app.api.payloads import UserError, faults_as
-from gql_app.audiences.conditions import Holder, seen
-from gql_app.changes.models import ChangeEvent
-from gql_app.changes.topics import Topic
-from gql_app.changes.tracking import value_of
 from gql_app.demo.fuel_requests import models, service
 from gql_app.demo.fuel_requests.models import FuelRequestStatus
 from gql_app.errors import NotFound
-from gql_app.viewer import Viewer
 
 strawberry.enum(FuelRequestStatus)
 

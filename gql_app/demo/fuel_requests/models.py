@@ -7,11 +7,8 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, Dialect, Enum, ForeignKey, Index, Text, TypeDecorator
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from gql_app.accounts.models import User
-from gql_app.accounts.roles import Role
-from gql_app.audiences import Audience, owner, role
-from gql_app.changes.tracking import Tracked, tracked
-from gql_app.db import Base, BigId, Timestamped
+from gql_app import Audience, Base, BigId, Timestamped, Tracked, owner, role, tracked
+from gql_app.accounts import Role, User
 
 
 class FuelRequestStatus(enum.Enum):

@@ -7,11 +7,10 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
 
-from gql_app.accounts.roles import Role
+from gql_app import Viewer, clean_text
+from gql_app.accounts import Role
 from gql_app.demo.fuel_requests.models import FuelRequest, FuelRequestStatus
 from gql_app.errors import Conflict, Forbidden, Invalid, NotFound
-from gql_app.texts import clean_text
-from gql_app.viewer import Viewer
 
 MOST_LITRES = Decimal(1_000_000)
 NOTE_LENGTH = 2000

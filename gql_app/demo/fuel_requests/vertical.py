@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gql_app.accounts.vertical import ACCOUNTS
-from gql_app.api.vertical import Vertical
+from gql_app import Vertical
+from gql_app.accounts import ACCOUNTS
 from gql_app.demo.fuel_requests import rules
 from gql_app.demo.fuel_requests.graphql import (
     FuelRequestMutations,

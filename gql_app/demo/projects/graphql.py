@@ -9,20 +9,28 @@ import strawberry
 from sqlalchemy import Row
 from sqlalchemy.orm import Session as DbSession
 
+from gql_app import (
+    ChangeEvent,
+    Connection,
+    Holder,
+    Info,
+    Node,
+    Order,
+    PageArgs,
+    Topic,
+    UserError,
+    Viewer,
+    as_it_is_now,
+    faults_as,
+    id_of,
+    load_page,
+    seen,
+    value_of,
+)
 from gql_app.accounts.graphql import User, users_by_id
-from gql_app.api.connections import Connection, Order, PageArgs, load_page
-from gql_app.api.context import Info
-from gql_app.api.ids import id_of
-from gql_app.api.nodes import Node, as_it_is_now
-from gql_app.api.payloads import UserError, faults_as
-from gql_app.audiences.conditions import Holder, seen
-from gql_app.changes.models import ChangeEvent
-from gql_app.changes.topics import Topic
-from gql_app.changes.tracking import value_of
 from gql_app.demo.projects import models, service
 from gql_app.demo.projects.models import ProjectStatus
 from gql_app.errors import NotFound
-from gql_app.viewer import Viewer
 
 strawberry.enum(ProjectStatus)
 

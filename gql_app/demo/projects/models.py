@@ -6,9 +6,7 @@ from uuid import UUID
 from sqlalchemy import Enum, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gql_app.audiences import Audience, owner, parent
-from gql_app.changes.tracking import Tracked, tracked
-from gql_app.db import Base, BigId, Timestamped
+from gql_app import Audience, Base, BigId, Timestamped, Tracked, owner, parent, tracked
 
 
 class ProjectStatus(enum.Enum):

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 
-from gql_app.accounts.models import User
-from gql_app.deliveries.messages import Owed, email, sms
-from gql_app.deliveries.rules import Change, on_change
-from gql_app.deliveries.templates import Templates
+from gql_app import Change, Owed, Templates, email, on_change, sms
+from gql_app.accounts import User
 from gql_app.demo.projects.models import Project
 
 TEMPLATES = Templates("gql_app.demo.projects")

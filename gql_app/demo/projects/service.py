@@ -5,11 +5,9 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from gql_app.audiences.conditions import seen
+from gql_app import Viewer, clean_text, seen
 from gql_app.demo.projects.models import Comment, Project, ProjectStatus
 from gql_app.errors import NotFound
-from gql_app.texts import clean_text
-from gql_app.viewer import Viewer
 
 NAME_LENGTH = 200
 COMMENT_LENGTH = 5000
