@@ -21,6 +21,7 @@ lint: $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd examples && ../$(BIN)/mypy --strict --exclude migrations harbour
 
 schema: $(READY)
 	$(BIN)/gql-app schema > schema.graphql

@@ -19,7 +19,7 @@ What is named here, in `errors`, in `accounts` and in `testing` is the public AP
 """
 
 from gql_app.api.authentication import Authentication, Credentials
-from gql_app.api.connections import Connection, Order, Page, PageArgs, load_page
+from gql_app.api.connections import Connection, Order, OrderDirection, Page, PageArgs, load_page
 from gql_app.api.context import Context, Info
 from gql_app.api.ids import encode_id, id_of
 from gql_app.api.lookahead import mentioned
@@ -36,6 +36,7 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import Tracked, tracked, value_of
 from gql_app.db import Base, BigId, Database, Timestamped, UtcDateTime
+from gql_app.declared import entity, mutation, related
 from gql_app.deliveries.graphql import DELIVERIES
 from gql_app.deliveries.messages import Addressee, Owed, email, sms
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
@@ -67,6 +68,7 @@ __all__ = [
     "Lookup",
     "Node",
     "Order",
+    "OrderDirection",
     "Owed",
     "Page",
     "PageArgs",
@@ -88,12 +90,14 @@ __all__ = [
     "create_app",
     "email",
     "encode_id",
+    "entity",
     "faults_as",
     "grant",
     "id_of",
     "key",
     "load_page",
     "mentioned",
+    "mutation",
     "of_values",
     "on_audience",
     "on_change",
@@ -102,6 +106,7 @@ __all__ = [
     "owner",
     "parent",
     "person",
+    "related",
     "role",
     "rows",
     "seen",

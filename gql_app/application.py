@@ -1,7 +1,7 @@
 """What a list of verticals comes to: one application, closed and checked before anything is opened."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from gql_app.api.vertical import Vertical
 from gql_app.audiences.kinds import Model, Untrackable
 from gql_app.audiences.registry import CATALOG, Catalog
 from gql_app.changes.tracking import tracked_models
+from gql_app.declared.entity import Declared, declared
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force, registrations_of
 from gql_app.errors import ConfigurationError
@@ -43,13 +44,15 @@ class Application:
         if twice := sorted({name for name in names if names.count(name) > 1 or name == ENGINE.name}):
             raise ConfigurationError(f"Two verticals have the name {twice[0]!r}: the database tells them apart by it.")
         configure_mappers()
-        roots: tuple[Model, ...] = (Delivery, *(model for each in self.verticals for model in each.models))
+        entities = [(each, declared(kind)) for each in self.verticals for kind in each.entities]
+        roots: list[Model] = [Delivery, *(entity.model for _, entity in entities)]
+        roots += [model for each in self.verticals for model in each.models]
         try:
             self.catalog = Catalog(roots)
             self.models = tuple(each for each in tracked_models() if each in self.catalog)
         except Untrackable as error:
             raise ConfigurationError(f"The models of this application do not fit together: {error}") from error
-        self.nodes = Nodes(self._nodes())
+        self.nodes = Nodes(self._nodes(entities))
         self.rules = tuple(rule for each in self.verticals for rule in each.rules)
         self._refuse_strange_roles()
         self._refuse_strange_rules()
@@ -78,15 +81,14 @@ class Application:
         """What the session of every unit of work finds in its ``info``."""
         return {CATALOG: self.catalog, **in_force(self.rules)}
 
-    def _nodes(self) -> Mapping[str, Finder]:
-        found: dict[str, Finder] = {}
-        brought: dict[str, Vertical] = {}
-        for vertical in self.verticals:
-            for kind, finder in vertical.nodes.items():
-                if (other := brought.setdefault(kind, vertical)) is not vertical:
-                    raise ConfigurationError(f"Nodes of the kind {kind} are found by {other.name} and {vertical.name}.")
-                found[kind] = finder
-        return found
+    def _nodes(self, entities: Iterable[tuple[Vertical, Declared]]) -> Mapping[str, Finder]:
+        brought = [(vertical, entity.kind, entity.by_public_id) for vertical, entity in entities]
+        brought += [(vertical, kind, finder) for vertical in self.verticals for kind, finder in vertical.nodes.items()]
+        known: dict[str, Vertical] = {}
+        for vertical, kind, _ in brought:
+            if (other := known.setdefault(kind, vertical)) is not vertical:
+                raise ConfigurationError(f"Nodes of the kind {kind} are found by {other.name} and {vertical.name}.")
+        return {kind: finder for _, kind, finder in brought}
 
     def _authentication(self) -> Authentication:
         found = [each for each in self.verticals if each.authentication is not None]

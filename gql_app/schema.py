@@ -16,6 +16,8 @@ from gql_app.api.direct import resolve_directly
 from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
 from gql_app.api.vertical import Vertical
+from gql_app.declared.entity import declared
+from gql_app.declared.mutations import part_of
 from gql_app.errors import Invalid
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
@@ -49,13 +51,16 @@ def build(verticals: Sequence[Vertical]) -> strawberry.Schema:
 
 @cache
 def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
-    mutations = [part for each in verticals for part in each.mutations]
+    entities = [declared(kind) for each in verticals for kind in each.entities]
+    queries = [part for each in verticals for part in each.queries] + [q for each in entities for q in each.queries]
+    mutations = [part_of(part) for each in verticals for part in each.mutations]
     subscriptions = [part for each in verticals for part in each.subscriptions]
+    subscriptions += [part for each in entities for part in each.subscriptions]
     schema = strawberry.Schema(
-        _root("Query", [NodeQueries, *(part for each in verticals for part in each.queries)]),
+        _root("Query", [NodeQueries, *queries]),
         _root("Mutation", mutations) if mutations else None,
         _root("Subscription", subscriptions) if subscriptions else None,
-        types=[each for vertical in verticals for each in vertical.types],
+        types=[each for vertical in verticals for each in (*vertical.types, *vertical.entities)],
         config=StrawberryConfig(auto_camel_case=True),
     )
     resolve_directly(schema._schema.type_map)

@@ -38,6 +38,7 @@ LAYERS = (
     {"changes"},
     {"viewer"},
     {"api"},
+    {"declared"},
     {"deliveries"},
     {"accounts"},
     {"audit", "visibility", "mailbox"},

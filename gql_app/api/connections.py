@@ -4,18 +4,23 @@ come and go, and the hundredth page costs what the first one does.
 
 import base64
 import binascii
+import enum
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import strawberry
-from sqlalchemy import Row, Select, literal, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, literal, or_, tuple_
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from gql_app.errors import Invalid
+from gql_app.changes.codec import Codec
+from gql_app.changes.stored import python_type
+from gql_app.errors import Invalid, Undecodable
 
 T = TypeVar("T")
 Rows: TypeAlias = Sequence[Row[Any]]
@@ -23,6 +28,12 @@ Rows: TypeAlias = Sequence[Row[Any]]
 DEFAULT_PAGE = 20
 LARGEST_PAGE = 100
 _LONGEST_CURSOR = 400
+
+
+@strawberry.enum
+class OrderDirection(enum.Enum):
+    ASC = "ASC"
+    DESC = "DESC"
 
 
 @strawberry.type
@@ -69,19 +80,44 @@ class Connection(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Order by a column, then by a unique one; both ascending or both descending."""
+    """Order by a column, then by a unique one; both ascending or both descending. Rows without a value come last in
+    ascending order, first in descending order."""
 
     column: InstrumentedAttribute[Any]
     unique: InstrumentedAttribute[Any]
     descending: bool = False
 
     @property
+    def has_nulls(self) -> bool:
+        return bool(getattr(self.column.property.columns[0], "nullable", False))
+
+    def beyond(self, value: Any, unique: Any, *, above: bool) -> ColumnElement[bool]:
+        """The rows that come after these values in ascending order, or before them."""
+        known, key = literal(value, self.column.type), literal(unique, self.unique.type)
+        if not self.has_nulls:
+            mine, edge = tuple_(self.column, self.unique), tuple_(known, key)
+            return mine > edge if above else mine < edge
+        further = self.unique > key if above else self.unique < key
+        if value is None:
+            same = and_(self.column.is_(None), further)
+            return same if above else or_(same, self.column.is_not(None))
+        other = self.column > known if above else self.column < known
+        beyond = or_(other, and_(self.column == known, further))
+        return or_(beyond, self.column.is_(None)) if above else beyond
+
+    def sorting(self, *, descending: bool) -> Sequence[ColumnElement[Any]]:
+        if not self.has_nulls:
+            return [each.desc() if descending else each.asc() for each in (self.column, self.unique)]
+        first = self.column.desc().nulls_first() if descending else self.column.asc().nulls_last()
+        return [first, self.unique.desc() if descending else self.unique.asc()]
+
+    @property
     def name(self) -> str:
         """What a cursor is valid for, in either direction."""
         return str(self.column)
 
-    def key(self, row: Any) -> tuple[Any, ...]:
-        return self.name, getattr(row, self.column.key), getattr(row, self.unique.key)
+    def key(self, row: Any) -> tuple[Any, Any]:
+        return getattr(row, self.column.key), getattr(row, self.unique.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +161,12 @@ class Page:
     @classmethod
     def of(cls, query: Select[Any], order: Order, args: PageArgs) -> "Page":
         """Raises Invalid for a cursor that is not from this order."""
-        key = tuple_(order.column, order.unique)
         for field, cursor, forward in (("after", args.after, True), ("before", args.before, False)):
             if cursor is not None:
-                values = _decode(cursor, order, field)
-                edge = tuple_(literal(values[0], order.column.type), literal(values[1], order.unique.type))
-                query = query.where(key > edge if forward != order.descending else key < edge)
+                value, unique = _decode(cursor, order, field)
+                query = query.where(order.beyond(value, unique, above=forward != order.descending))
         descending = order.descending != args.backward
-        columns = (order.column, order.unique)
-        query = query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(args.size + 1)
+        query = query.order_by(*order.sorting(descending=descending)).limit(args.size + 1)
         return cls(query, order, args)
 
     def connection(self, found: Rows, to_nodes: Callable[[Rows], list[T]]) -> Connection[T]:
@@ -144,7 +177,7 @@ class Page:
         return Connection(
             rows=rows,
             shown=to_nodes(rows),
-            cursor_of=lambda row: _encode(self.order.key(row)),
+            cursor_of=lambda row: _encode(self.order, row),
             has_next=self.args.before is not None if self.args.backward else more,
             has_previous=more if self.args.backward else self.args.after is not None,
         )
@@ -165,9 +198,10 @@ def load_page(
     return page.connection(session.connection().execute(page.statement).all(), to_nodes)
 
 
-def _encode(key: tuple[Any, ...]) -> str:
-    values = [value.isoformat() if isinstance(value, datetime) else value for value in key]
-    text = json.dumps(values, default=str, separators=(",", ":"))
+def _encode(order: Order, row: Any) -> str:
+    value, unique = order.key(row)
+    values = [order.name, _written(value, order.column), _written(unique, order.unique)]
+    text = json.dumps(values, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -178,22 +212,38 @@ def _decode(cursor: str, order: Order, field: str) -> tuple[Any, Any]:
         name, value, unique = json.loads(
             base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         )
-        if name != order.name or not isinstance(unique, int) or isinstance(unique, bool) or not 0 <= unique < 2**63:
+        if name != order.name or unique is None or (value is None and not order.has_nulls):
             raise ValueError
-        return _value(value, order.column.type.python_type), unique
-    except (ValueError, TypeError, ArithmeticError, binascii.Error, RecursionError) as error:
+        return _value(value, order.column), _value(unique, order.unique)
+    except (ValueError, TypeError, ArithmeticError, binascii.Error, RecursionError, Undecodable) as error:
         raise Invalid("That is not a cursor of this connection in this order.", field=field) from error
 
 
-def _value(value: object, kind: type) -> object:
-    if issubclass(kind, datetime) and isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if kind is Decimal and isinstance(value, str):
-        number = Decimal(value)
-        if not number.is_finite() or abs(number) > 10**15:
-            raise ValueError
-        return number
-    if kind is int and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+def _written(value: Any, column: InstrumentedAttribute[Any]) -> int | str | None:
+    if value is None or type(value) is int:
         return value
-    raise ValueError
+    return value.isoformat() if isinstance(value, datetime) else _codec(column).freeze(value).text
+
+
+def _value(written: object, column: InstrumentedAttribute[Any]) -> Any:
+    """Raises ValueError or Undecodable for what no row of ours can have."""
+    if written is None:
+        return None
+    kind = python_type(column.type)
+    if kind is int:
+        if isinstance(written, int) and not isinstance(written, bool) and -(2**63) <= written < 2**63:
+            return written
+        raise ValueError(written)
+    if not isinstance(written, str) or "\0" in written:
+        raise ValueError(written)
+    value = _codec(column).decode(written)
+    if kind is datetime:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, Decimal) and (not value.is_finite() or abs(value) > 10**15):
+        raise ValueError(written)
+    return value
+
+
+@cache
+def _codec(column: InstrumentedAttribute[Any]) -> Codec:
+    return Codec(column.type, DefaultDialect())

@@ -38,9 +38,13 @@ async def as_it_is_now(context: Context, kind: str, public_id: UUID) -> Any:
 
     It is read once for all who share the answer, and again for a single one who may see more than they all do.
     """
-    finder = context.resource(Nodes).finders[kind]
+    return await first_seen(context, kind, context.resource(Nodes).finders[kind], public_id)
+
+
+async def first_seen(context: Context, kind: str, finder: Callable[[Session, Any, Any], Any], key: Any) -> Any:
+    """The same with a finder of one's own, by whatever it finds entities by."""
     for holder in context.who_may_see(kind):
-        if (found := await context.load_for(holder, finder, public_id)) is not None:
+        if (found := await context.load_for(holder, finder, key)) is not None:
             return found
     return None
 

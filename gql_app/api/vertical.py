@@ -30,10 +30,11 @@ class Process(Protocol):
 class Vertical:
     """A feature. All but the name may be left out.
 
-    `models` are its tracked models; a base stands for its subclasses, too. `queries`, `mutations` and `subscriptions`
-    are Strawberry types whose fields become those of the schema's roots; `types` are those that no field names, such as
-    implementations of an interface. `nodes` finds entities by their global ids, kind by kind. `rules` are the functions
-    that say who is owed a message.
+    `entities` are types that are declared with `entity`: each brings its model, its queries, its streams and its node.
+    `models` are further tracked models; a base stands for its subclasses, too. `queries`, `mutations` and
+    `subscriptions` are Strawberry types whose fields become those of the schema's roots. Mutations may also be
+    functions with `mutation`. `types` are those that no field names, such as implementations of an interface. `nodes`
+    finds entities by their global ids. `rules` are the functions that say who is owed a message.
 
     `migrations` is the folder of the scripts that make its tables.
 
@@ -46,10 +47,11 @@ class Vertical:
     """
 
     name: str
+    entities: tuple[type, ...] = ()
     models: tuple[type[Tracked], ...] = ()
     migrations: Path | None = None
     queries: tuple[type, ...] = ()
-    mutations: tuple[type, ...] = ()
+    mutations: tuple[Any, ...] = ()
     subscriptions: tuple[type, ...] = ()
     types: tuple[type, ...] = ()
     nodes: Mapping[str, Finder] = field(default_factory=dict)

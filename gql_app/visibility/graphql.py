@@ -32,7 +32,7 @@ class VisibilityChange:
     cursor: str = strawberry.field(description="Where one stands who has seen this; `after` takes it.")
     occurred_at: datetime
     kind: VisibilityKind
-    entity_type: str | None = strawberry.field(default=None, description="For example `FuelRequest`; null with RELOAD.")
+    entity_type: str | None = strawberry.field(default=None, description="The name of its type. Null with RELOAD.")
     entity_id: strawberry.ID | None = strawberry.field(
         default=None, description="Its id. After LEFT nothing finds it any more. Null with RELOAD."
     )

@@ -21,6 +21,7 @@ from gql_app import (
     Lookup,
     Node,
     Order,
+    OrderDirection,
     Page,
     PageArgs,
     Topic,
@@ -122,12 +123,6 @@ class FuelRequestOrderField(enum.Enum):
     CREATED_AT = "created_at"
     UPDATED_AT = "updated_at"
     LITRES = "litres"
-
-
-@strawberry.enum
-class OrderDirection(enum.Enum):
-    ASC = "ASC"
-    DESC = "DESC"
 
 
 @strawberry.input

@@ -1,0 +1,15 @@
+"""What comes from a model's declaration, so that nobody writes it: types, lists, streams, mutations.
+
+entity      a GraphQL type of a model: its fields, its node, what it refers to
+values      which GraphQL type a column's values have
+lists       `boat(id:)` and `boats(first:, filter:, orderBy:)`
+streams     `boatStatusChanged`: a subscription for an attribute
+mutations   a unit of work as a mutation: its input, its payload, the entities that it is about
+
+Each part can be left out and be written in plain Strawberry instead.
+"""
+
+from gql_app.declared.entity import entity, related
+from gql_app.declared.mutations import mutation
+
+__all__ = ["entity", "mutation", "related"]

@@ -1,0 +1,208 @@
+"""A GraphQL type of a model.
+
+    @entity(models.Boat, many="boats", filters=[models.Boat.status], streams=[models.Boat.status])
+    class Boat(Node):
+        '''A boat in the harbour.'''
+
+        name: str
+        status: BoatStatus
+        skipper: Skipper | None = related(models.Boat.skipper_id)
+
+A field without a resolver shows the model's attribute of that name; the types must agree. What is `strawberry.Private`
+is read and not shown: for resolvers of one's own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeVar, get_type_hints
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import Select
+from sqlalchemy import inspect as sa_inspect
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
+from strawberry.types.field import StrawberryField
+from strawberry.types.private import is_private
+
+from gql_app.api.context import Context, Info
+from gql_app.api.lookups import as_values, of_values
+from gql_app.api.nodes import Finder, Node, first_seen
+from gql_app.audiences.conditions import Holder, seen
+from gql_app.audiences.kinds import kind_of
+from gql_app.changes.tracking import Tracked
+from gql_app.declared.values import column_of, known_enum, said_of, spoken, values_of
+
+T = TypeVar("T")
+
+_DECLARED: Final = "__gql_app_entity__"
+
+
+@dataclass(frozen=True, eq=False)
+class Declared:
+    """What a declaration comes to. `names` are the attributes that are read for an object of the type."""
+
+    model: type[Tracked]
+    graphql: type[Any]
+    names: Sequence[str]
+    queries: Sequence[type]
+    subscriptions: Sequence[type]
+
+    @property
+    def kind(self) -> str:
+        return self.model.__entity__
+
+    def select(self, holder: Holder) -> Select[Any]:
+        """The rows that the holder may see."""
+        columns = [getattr(self.model, name).label(name) for name in self.names]
+        return seen(self.model, holder).with_only_columns(*columns, maintain_column_froms=True)
+
+    def of(self, entity: Any) -> Any:
+        """The object of an entity that a unit of work has."""
+        return of_values(self.graphql, {name: getattr(entity, name) for name in self.names})
+
+    def of_rows(self, rows: Sequence[Any]) -> list[Any]:
+        """The objects of rows that `select` has read."""
+        return [of_values(self.graphql, values) for values in as_values(rows)]
+
+    def finder(self, attribute: str = "public_id") -> Finder:
+        """Finds the objects by a unique attribute of theirs."""
+
+        def find(session: Session, holder: Holder, keys: Sequence[Any]) -> Mapping[Any, Any]:
+            query = self.select(holder).where(getattr(self.model, attribute).in_(keys))
+            found = self.of_rows(session.connection().execute(query).all())
+            return {getattr(each, attribute): each for each in found}
+
+        return find
+
+    async def seen_by(self, context: Context, public_id: UUID) -> Any:
+        """The object with this id, if the viewer may see it; else None. Raises Unauthenticated."""
+        found = await context.look_up(self.by_public_id, context.require_viewer(), [public_id])
+        return found.get(public_id)
+
+    @cached_property
+    def by_public_id(self) -> Finder:
+        """One function for all: what is asked for at the same time is read together."""
+        return self.finder()
+
+
+def declared(kind: type[Any]) -> Declared:
+    """What `entity` has made of a type.
+
+    Raises:
+        TypeError: it is not declared so.
+    """
+    found = vars(kind).get(_DECLARED)
+    if not isinstance(found, Declared):
+        raise TypeError(f"{kind.__name__} is no type of a model: declare it with @entity(…)")
+    return found
+
+
+@dataclass(frozen=True)
+class _Related:
+    attribute: InstrumentedAttribute[Any]
+    description: str | None
+
+
+def related(attribute: InstrumentedAttribute[Any], *, description: str | None = None) -> Any:
+    """The entity to which this foreign key refers; null for those who may not see it. The field's type says what it is:
+    ``skipper: Skipper | None = related(models.Boat.skipper_id)``."""
+    return _Related(attribute, description)
+
+
+def entity(
+    model: type[Tracked],
+    *,
+    many: str | None = None,
+    filters: Sequence[InstrumentedAttribute[Any]] = (),
+    orders: Sequence[InstrumentedAttribute[Any]] = (),
+    streams: Sequence[InstrumentedAttribute[Any]] = (),
+) -> Callable[[type[T]], type[T]]:
+    """Make a class a GraphQL type of the model, with a query for one by its id.
+
+    ``many`` is the name of a query for those that the viewer may see: by default in the first of the ``orders``
+    (moments: the latest first), filtered by equality with ``filters``. ``streams`` are tracked attributes whose changes
+    can be subscribed to. Descriptions come from the class's docstring and the columns' ``doc=``.
+
+    Raises:
+        TypeError: a field shows nothing of the model, or has another type; or an attribute cannot be used so.
+    """
+    # Imported here: these modules are written with what this one makes.
+    from gql_app.declared.lists import one_and_many  # noqa: PLC0415
+    from gql_app.declared.streams import stream_of  # noqa: PLC0415
+
+    def declare(kind: type[T]) -> type[T]:
+        if not issubclass(kind, Node):
+            raise TypeError(f"{kind.__name__} must be a Node: class {kind.__name__}(Node)")
+        kind.__annotations__ = {**kind.__annotations__, "_kind": strawberry.Private[str]}
+        kind._kind = model.__entity__
+        names = _make_fields(kind, model)
+        described = (kind.__doc__ or "").strip() or None
+        made: type[T] = strawberry.type(kind, description=described)
+        subscriptions: list[type] = []
+        queries: list[type] = []
+        found = Declared(model, made, names, queries, subscriptions)
+        setattr(made, _DECLARED, found)
+        queries += one_and_many(found, many, filters, orders)
+        subscriptions += [stream_of(found, each) for each in streams]
+        return made
+
+    return declare
+
+
+def _make_fields(kind: Any, model: type[Tracked]) -> list[str]:
+    """Give each field its description or resolver; returns the attributes that have to be read."""
+    mapper: Mapper[Any] = sa_inspect(model)
+    hints = get_type_hints(kind, include_extras=True)
+    names = dict.fromkeys(("public_id", *(mapper.get_property_by_column(each).key for each in mapper.primary_key)))
+    names |= dict.fromkeys(kind_of(model).columns)
+    for name, written in kind.__annotations__.items():
+        given, hint = vars(kind).get(name), hints[name]
+        if isinstance(given, _Related):
+            names[given.attribute.key] = None
+            setattr(kind, name, _field_of_related(given, hint, f"{kind.__name__}.{name}"))
+        elif not isinstance(given, StrawberryField) and name not in ("_kind", "public_id"):
+            attribute = getattr(model, name, None)
+            if name not in mapper.columns or not isinstance(attribute, InstrumentedAttribute):
+                raise TypeError(
+                    f"{kind.__name__}.{name} shows nothing: {model.__name__} has no column of that name, and it has no "
+                    "resolver"
+                )
+            names[name] = None
+            if not is_private(written):
+                _refuse_another_type(f"{kind.__name__}.{name}", hint, attribute)
+                setattr(kind, name, strawberry.field(description=said_of(attribute)))
+    return list(names)
+
+
+def _refuse_another_type(where: str, hint: Any, attribute: InstrumentedAttribute[Any]) -> None:
+    expected = values_of(attribute).annotation
+    if isinstance(hint, type) and hasattr(hint, "__members__"):
+        known_enum(hint)
+    if hint != expected:
+        raise TypeError(f"{where} is declared as {_said(hint)}, and {attribute} holds {_said(expected)}")
+
+
+def _said(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint)
+
+
+def _field_of_related(given: _Related, hint: Any, where: str) -> Any:
+    kinds = [each for each in getattr(hint, "__args__", ()) if each is not type(None)]
+    if len(kinds) != 1 or type(None) not in hint.__args__:
+        raise TypeError(f"{where} must be declared as `X | None`: some may not see what it refers to")
+    target = declared(kinds[0])
+    foreign = list(column_of(given.attribute).foreign_keys)
+    mapper: Mapper[Any] = sa_inspect(target.model)
+    if len(foreign) != 1 or foreign[0].column not in mapper.columns.values():
+        raise TypeError(f"{where}: {given.attribute} is no foreign key to {target.model.__name__}")
+    find = target.finder(mapper.get_property_by_column(foreign[0].column).key)
+    name = given.attribute.key
+
+    async def resolve(self: Any, info: Info) -> Any:
+        value = getattr(self, name)
+        return None if value is None else await first_seen(info.context, target.kind, find, value)
+
+    resolve.__annotations__ = {"self": Any, "info": Info, "return": hint}
+    described = given.description or f"The {spoken(target.kind)}, as it is now; null for those who may not see it."
+    return strawberry.field(resolver=resolve, description=described)

@@ -1,0 +1,180 @@
+"""Queries for one entity by its id, and for a page of those that the viewer may see."""
+
+import enum
+import inspect
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+from sqlalchemy import Select, select
+from sqlalchemy import inspect as sa_inspect
+from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from strawberry.utils.str_converters import to_camel_case
+
+from gql_app.api.connections import DEFAULT_PAGE, LARGEST_PAGE, Connection, Order, OrderDirection, Page, PageArgs
+from gql_app.api.context import Info
+from gql_app.api.ids import id_of
+from gql_app.changes.tracking import Tracked
+from gql_app.declared.values import column_of, said_of, spoken, values_of, words
+
+if TYPE_CHECKING:
+    from gql_app.declared.entity import Declared
+
+Attributes = Sequence[InstrumentedAttribute[Any]]
+
+
+def one_and_many(of: "Declared", many: str | None, filters: Attributes, orders: Attributes) -> list[type]:
+    """The types whose fields become queries.
+
+    Raises:
+        TypeError: filters or orders for a list that is not there, or of attributes that have no GraphQL type.
+    """
+    if many is None and (filters or orders):
+        raise TypeError(f"{of.graphql.__name__} has filters or orders and no list: give it a name with many=…")
+    name = of.graphql.__name__
+    fields = {words(name): _one(of)}
+    if many is not None:
+        fields[many] = _many(of, many, filters, orders)
+    return [strawberry.type(type(f"{name}Queries", (), fields))]
+
+
+def _one(of: "Declared") -> Any:
+    async def resolve(self: Any, info: Info, id: strawberry.ID) -> Any:
+        info.context.require_viewer()
+        return await of.seen_by(info.context, id_of(of.kind, id))
+
+    resolve.__annotations__["return"] = of.graphql | None
+    said = spoken(of.graphql.__name__)
+    return strawberry.field(
+        resolver=resolve,
+        description=f"The {said} with this id. Null if it does not exist or you may not see it; a malformed id is an "
+        "INVALID error.",
+    )
+
+
+def _many(of: "Declared", many: str, filters: Attributes, orders: Attributes) -> Any:
+    filtering = _Filter(of, many, filters) if filters else None
+    ordering = _Ordering(of, many, orders)
+
+    async def resolve(
+        self: Any,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: Any = None,
+        order_by: Any = None,
+    ) -> Any:
+        viewer = info.context.require_viewer()
+        args = PageArgs(first, after, last, before)
+        query = of.select(viewer)
+        if filtering is not None and filter is not None:
+            query = filtering.apply(query, filter)
+        page = Page.of(query, ordering.order(order_by), args)
+        rows = await info.context.rows(page.statement, quick=False)
+        return page.connection(rows, of.of_rows)
+
+    kinds: dict[str, Any] = {"return": Connection[of.graphql]}  # type: ignore[name-defined]
+    if filtering is not None:
+        kinds["filter"] = filtering.type | None
+    if orders:
+        kinds["order_by"] = ordering.type | None
+    resolve.__annotations__.update(kinds)
+    wanted = ["self", "info", "first", "after", "last", "before"]
+    wanted += ["filter"] * (filtering is not None) + ["order_by"] * bool(orders)
+    _keep(resolve, wanted)
+    return strawberry.field(
+        resolver=resolve,
+        description=f"The {spoken(many)} that you may see, {ordering.said} unless `orderBy` says otherwise. A page has "
+        f"at most {LARGEST_PAGE} (default: {DEFAULT_PAGE}): `first` and `after` go forward, `last` and `before` back.",
+    )
+
+
+def _keep(resolve: Any, wanted: Sequence[str]) -> None:
+    """Let Strawberry see only these parameters."""
+    signature = inspect.signature(resolve)
+    resolve.__signature__ = signature.replace(parameters=[signature.parameters[name] for name in wanted])
+    resolve.__annotations__ = {
+        name: kind for name, kind in resolve.__annotations__.items() if name in wanted or name == "return"
+    }
+
+
+class _Filter:
+    """An input with a field for each attribute; a foreign key is given as the id of what it refers to."""
+
+    def __init__(self, of: "Declared", many: str, attributes: Attributes) -> None:
+        self._attributes = {each.key: each for each in attributes}
+        self._references = {each.key: referred(each) for each in attributes}
+        fields: dict[str, Any] = {"__annotations__": {}}
+        for name, each in self._attributes.items():
+            values = values_of(each)
+            kind: Any = strawberry.ID if self._references[name] else values.kind
+            fields["__annotations__"][name] = kind | None
+            said = f"Only those with this value. {said_of(each)}"
+            hint = " Null: only those without one." if values.nullable else ""
+            fields[name] = strawberry.field(default=strawberry.UNSET, description=said + hint)
+        described = f"Only the {spoken(many)} for which all that is given holds."
+        self.type: Any = strawberry.input(type(f"{of.graphql.__name__}Filter", (), fields), description=described)
+
+    def apply(self, query: Select[Any], given: Any) -> Select[Any]:
+        """Raises Invalid for an id of another kind."""
+        for name, attribute in self._attributes.items():
+            value, target = getattr(given, name), self._references[name]
+            if value is strawberry.UNSET or (value is None and not column_of(attribute).nullable):
+                continue
+            if target is not None and value is not None:
+                model, theirs = target
+                public_id = id_of(model.__entity__, value, field=f"filter.{name}")
+                query = query.where(attribute.in_(select(theirs).where(model.public_id == public_id)))
+            else:
+                query = query.where(attribute.is_(None) if value is None else attribute == value)
+        return query
+
+
+def referred(attribute: InstrumentedAttribute[Any]) -> tuple[type[Tracked], Any] | None:
+    """The tracked model and its attribute to which a foreign key refers; None where it is none."""
+    keys = list(column_of(attribute).foreign_keys)
+    if len(keys) != 1:
+        return None
+    mapper: Mapper[Any] = sa_inspect(attribute.class_)
+    for other in mapper.registry.mappers:
+        is_base = other.local_table is keys[0].column.table and other.inherits is None
+        if is_base and issubclass(other.class_, Tracked):
+            return other.class_, getattr(other.class_, other.get_property_by_column(keys[0].column).key)
+    return None
+
+
+class _Ordering:
+    """By one of these attributes, or by the first of them; by the key where there is none."""
+
+    def __init__(self, of: "Declared", many: str, attributes: Attributes) -> None:
+        mapper: Mapper[Any] = sa_inspect(of.model)
+        keys = [getattr(of.model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
+        self._unique = keys[0] if len(keys) == 1 else of.model.public_id
+        self._first = attributes[0] if attributes else self._unique
+        self._latest_first = values_of(self._first).kind is datetime
+        name = of.graphql.__name__
+        members = {each.key.upper(): each.key for each in (attributes or [self._unique])}
+        for each in attributes:
+            values_of(each)
+        made: Any = enum.Enum("OrderField", list(members.items()))  # type: ignore[misc]  # not known before
+        field = strawberry.enum(made, name=f"{name}OrderField", description=f"What {spoken(many)} can be ordered by.")
+        default = field[self._first.key.upper()]
+        direction = OrderDirection.DESC if self._latest_first else OrderDirection.ASC
+        fields: dict[str, Any] = {
+            "__annotations__": {"field": field, "direction": OrderDirection},
+            "field": strawberry.field(default=default, description="By what."),
+            "direction": strawberry.field(default=direction, description="In which direction."),
+        }
+        described = f"The order of {spoken(many)}. Those with the same value are ordered by their keys."
+        self.type: Any = strawberry.input(type(f"{name}Order", (), fields), description=described)
+        self._model = of.model
+        self.said = f"ordered by `{to_camel_case(self._first.key)}`{', latest first,' if self._latest_first else ''}"
+
+    def order(self, given: Any) -> Order:
+        if given is None:
+            return Order(self._first, self._unique, descending=self._latest_first)
+        attribute = getattr(self._model, given.field.value)
+        return Order(attribute, self._unique, descending=given.direction is OrderDirection.DESC)

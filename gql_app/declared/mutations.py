@@ -1,0 +1,165 @@
+"""A unit of work as a mutation.
+
+    @mutation(Boat, roles=[Role.HARBOUR_MASTER])
+    def move_boat(session: Session, viewer: Viewer, boat: models.Boat, berth: str) -> models.Boat:
+        '''Move a boat to another berth.'''
+        boat.berth = clean_text(berth, field="berth", longest=40)
+        return boat
+
+becomes `moveBoat(input: {id, berth}): {boat, errors}`. A parameter that is a tracked model is given by its id, the
+first one as `id`, others as `…Id`; who may not see it is told NOT_FOUND. The function stays what it is.
+"""
+
+import enum
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+
+import strawberry
+from sqlalchemy.orm import Session
+from strawberry.utils.str_converters import to_camel_case
+
+from gql_app.api.context import Info
+from gql_app.api.ids import id_of
+from gql_app.api.payloads import UserError, faults_as
+from gql_app.audiences.conditions import seen
+from gql_app.changes.tracking import Tracked
+from gql_app.declared.entity import Declared, declared
+from gql_app.declared.values import camel, known_enum, spoken, words
+from gql_app.errors import NotFound
+from gql_app.viewer import Viewer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PART: Final = "__gql_app_mutation__"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """`field` is its name in the input; `model` the tracked model of which it is an entity."""
+
+    name: str
+    field: str
+    kind: Any
+    model: type[Tracked] | None
+    default: Any
+    description: str
+
+
+def mutation(of: type[Any], *, roles: Sequence[enum.Enum | str] = ()) -> Callable[[F], F]:
+    """Make a unit of work a mutation, which returns an entity of this GraphQL type.
+
+    It is for signed-in people; with ``roles`` for those who have one of them, and for admins.
+
+    Its first two parameters are the session and the viewer, the others make the input. `Annotated[str, "…"]` describes
+    one. Expected failures (`UserFault`) become ``errors`` of the payload, and nothing is written then.
+
+    Raises:
+        TypeError: it is no such function.
+    """
+
+    def declare(work: F) -> F:
+        setattr(work, _PART, _part(declared(of), work, tuple(roles)))
+        return work
+
+    return declare
+
+
+def part_of(work: Any) -> type:
+    """The Strawberry type whose field the mutation is; a Strawberry type is one itself.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    found = work if isinstance(work, type) else getattr(work, _PART, None)
+    if found is None:
+        raise TypeError(f"{work!r} is no mutation: decorate it with @mutation(…)")
+    return found
+
+
+def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
+    name, said = work.__name__, (work.__doc__ or "").strip()
+    if not said:
+        raise TypeError(f"{name} has no docstring: it is what people read about the mutation")
+    parameters = _parameters(work)
+    payload, given = _payload(of, name), _input(parameters, name)
+
+    async def resolve(self: Any, info: Info, input: Any) -> Any:
+        viewer = info.context.require_role(*roles) if roles else info.context.require_viewer()
+        values = {each.name: _value(each, getattr(input, each.field)) for each in parameters}
+
+        def run(session: Session) -> Any:
+            found = {each.name: _load(session, viewer, each, values[each.name]) for each in parameters}
+            entity = work(session, viewer, **found)
+            session.flush()
+            return of.of(entity)
+
+        return payload(**{words(of.graphql.__name__): await info.context.write(run)})
+
+    resolve.__annotations__ = {"self": Any, "info": Info, "input": given, "return": payload}
+    field = strawberry.mutation(resolver=faults_as(payload)(resolve), description=said)
+    made: type = strawberry.type(type(f"{camel(name)}Mutation", (), {name: field}))
+    return made
+
+
+def _parameters(work: Any) -> list[_Parameter]:
+    hints = get_type_hints(work, include_extras=True)
+    known = list(inspect.signature(work).parameters.values())
+    if [hints.get(each.name) for each in known[:2]] != [Session, Viewer] or inspect.iscoroutinefunction(work):
+        raise TypeError(
+            f"{work.__name__} must be a unit of work: def {work.__name__}(session: Session, viewer: Viewer, …)"
+        )
+    found: list[_Parameter] = []
+    for each in known[2:]:
+        hint, description = hints[each.name], f"The {spoken(each.name)}."
+        if get_origin(hint) is Annotated:
+            hint, *notes = get_args(hint)
+            description = next((note for note in notes if isinstance(note, str)), description)
+        model = hint if isinstance(hint, type) and issubclass(hint, Tracked) else None
+        if isinstance(hint, type) and issubclass(hint, enum.Enum):
+            known_enum(hint)
+        if model is not None:
+            description = f"The id of the {spoken(each.name)}."
+        first = model is not None and not any(other.model for other in found)
+        field = "id" if first else f"{each.name}_id" if model else each.name
+        found.append(_Parameter(each.name, field, hint, model, each.default, description))
+    return found
+
+
+def _input(parameters: Sequence[_Parameter], name: str) -> Any:
+    fields: dict[str, Any] = {"__annotations__": {}}
+    for each in parameters:
+        fields["__annotations__"][each.field] = each.kind if each.model is None else strawberry.ID
+        described: dict[str, Any] = {"description": each.description}
+        if each.default is not inspect.Parameter.empty:
+            described["default"] = each.default
+        fields[each.field] = strawberry.field(**described)
+    return strawberry.input(type(f"{camel(name)}Input", (), fields), description=f"What `{to_camel_case(name)}` takes.")
+
+
+def _payload(of: Declared, name: str) -> Any:
+    entity = words(of.graphql.__name__)
+    fields: dict[str, Any] = {
+        "__annotations__": {entity: of.graphql | None, "errors": list[UserError]},
+        entity: strawberry.field(default=None, description="As it is now; null with errors."),
+        "errors": strawberry.field(default_factory=list, description="Why nothing was changed; empty otherwise."),
+    }
+    described = f"What `{to_camel_case(name)}` has done."
+    return strawberry.type(type(f"{camel(name)}Payload", (), fields), description=described)
+
+
+def _value(parameter: _Parameter, given: Any) -> Any:
+    """Raises Invalid for an id of another kind."""
+    if parameter.model is None:
+        return given
+    return id_of(parameter.model.__entity__, given, field=parameter.field)
+
+
+def _load(session: Session, viewer: Viewer, parameter: _Parameter, value: Any) -> Any:
+    if parameter.model is None:
+        return value
+    found = session.scalar(seen(parameter.model, viewer).where(parameter.model.public_id == value))
+    if found is None:
+        raise NotFound(field=parameter.field)
+    return found

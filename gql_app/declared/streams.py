@@ -1,0 +1,87 @@
+"""A subscription for an attribute: `boatStatusChanged(id:, after:)`."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+from sqlalchemy.orm import InstrumentedAttribute
+from strawberry.utils.str_converters import to_camel_case
+
+from gql_app.api.context import Info
+from gql_app.api.ids import id_of
+from gql_app.api.nodes import first_seen
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.topics import Topic
+from gql_app.changes.tracking import attributes_of, value_of
+from gql_app.declared.values import camel, spoken, values_of, words
+from gql_app.errors import NotFound
+
+if TYPE_CHECKING:
+    from gql_app.declared.entity import Declared
+
+
+def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
+    """The type whose field becomes the subscription.
+
+    Raises:
+        TypeError: the attribute is not tracked, or is secret.
+    """
+    tracked = attributes_of(of.model).get(attribute.key)
+    if tracked is None or tracked.secret:
+        why = "secret: its values are not recorded" if tracked else "not tracked: declare it with tracked(…)"
+        raise TypeError(f"{attribute} cannot be subscribed to, it is {why}")
+    event = _event(of, attribute)
+    name = of.graphql.__name__
+
+    async def resolve(self: Any, info: Info, id: strawberry.ID | None = None, after: str | None = None) -> Any:
+        info.context.require_viewer()
+        entity_id = id_of(of.kind, id) if id is not None else None
+        if entity_id is not None and await of.seen_by(info.context, entity_id) is None:
+            raise NotFound
+        return info.context.stream([Topic(of.kind, attribute.key, entity_id)], after, event.of)
+
+    resolve.__annotations__["return"] = AsyncIterator.__class_getitem__(event)  # type: ignore[attr-defined]
+    field = strawberry.subscription(
+        resolver=resolve,
+        description=f"Each change of `{to_camel_case(attribute.key)}` of a {spoken(name)} that you may see, or of the "
+        "one with this id. Pass the cursor of the last event that you have as `after`: nothing is missed or repeated.",
+    )
+    made: type = strawberry.type(
+        type(f"{name}{camel(attribute.key)}Stream", (), {f"{words(name)}_{attribute.key}_changed": field})
+    )
+    return made
+
+
+def _event(of: "Declared", attribute: InstrumentedAttribute[Any]) -> Any:
+    name, values = of.graphql.__name__, values_of(attribute)
+
+    async def now(self: Any, info: Info) -> Any:
+        return await first_seen(info.context, of.kind, of.by_public_id, self.event.entity_id)
+
+    def old(self: Any) -> Any:
+        return value_of(attribute, self.event.old_value)
+
+    def new(self: Any) -> Any:
+        return value_of(attribute, self.event.new_value)
+
+    now.__annotations__ = {"self": Any, "info": Info, "return": of.graphql | None}
+    old.__annotations__ = {"self": Any, "return": values.kind | None}
+    new.__annotations__ = {"self": Any, "return": values.annotation}
+
+    def made(cls: Any, event: ChangeEvent) -> Any:
+        return cls(event=event, cursor=event.cursor, occurred_at=event.occurred_at)
+
+    fields: dict[str, Any] = {
+        "__annotations__": {"event": strawberry.Private[ChangeEvent], "cursor": str, "occurred_at": datetime},
+        "cursor": strawberry.field(description="Cursor of this change. Pass it as `after` to resume behind it."),
+        "occurred_at": strawberry.field(description="When it was changed, by the clock of the machine that did it."),
+        f"previous_{attribute.key}": strawberry.field(resolver=old, description="The value before it; null if new."),
+        attribute.key: strawberry.field(resolver=new, description="The value that the change has given it."),
+        words(name): strawberry.field(
+            resolver=now, description=f"The {spoken(name)} as it is now; null if you may not see it any more."
+        ),
+        "of": classmethod(made),
+    }
+    described = f"`{to_camel_case(attribute.key)}` of a {spoken(name)} was changed, or the {spoken(name)} is new."
+    return strawberry.type(type(f"{name}{camel(attribute.key)}Change", (), fields), description=described)

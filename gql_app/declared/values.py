@@ -1,0 +1,82 @@
+"""Which GraphQL type the values of a column have."""
+
+import enum
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import Column
+from sqlalchemy import inspect as sa_inspect
+from sqlalchemy.orm import InstrumentedAttribute, Mapper
+
+from gql_app.changes.stored import python_type
+
+_KNOWN = (bool, int, float, Decimal, str, datetime, date, time, UUID)
+
+
+class Values(NamedTuple):
+    """Of a column: the Python type of its values, and whether NULL is one."""
+
+    kind: type
+    nullable: bool
+
+    @property
+    def annotation(self) -> Any:
+        return self.kind | None if self.nullable else self.kind
+
+
+def values_of(attribute: InstrumentedAttribute[Any]) -> Values:
+    """What a column attribute holds.
+
+    Raises:
+        TypeError: there is no GraphQL type for it.
+    """
+    column = column_of(attribute)
+    kind = python_type(column.type)
+    if issubclass(kind, enum.Enum):
+        return Values(known_enum(kind), bool(column.nullable))
+    if kind not in _KNOWN:
+        raise TypeError(
+            f"{attribute} holds {kind.__name__}, for which there is no GraphQL type: write its field yourself"
+        )
+    return Values(kind, bool(column.nullable))
+
+
+def known_enum(kind: type[enum.Enum]) -> type[enum.Enum]:
+    """The enum, which Strawberry knows from now on."""
+    if not hasattr(kind, "__strawberry_definition__"):
+        strawberry.enum(kind, description=(kind.__doc__ or "").strip() or None)
+    return kind
+
+
+def column_of(attribute: InstrumentedAttribute[Any]) -> Column[Any]:
+    """Raises TypeError for what is no column."""
+    mapper: Mapper[Any] = sa_inspect(attribute.class_)
+    column = mapper.columns.get(attribute.key)
+    if not isinstance(column, Column):
+        raise TypeError(f"{attribute} is no column attribute")
+    return column
+
+
+def said_of(attribute: InstrumentedAttribute[Any]) -> str:
+    """What the column's ``doc=`` says, or its name in a sentence."""
+    return column_of(attribute).doc or f"The {spoken(attribute.key)}."
+
+
+def words(name: str) -> str:
+    """``FuelRequest`` → ``fuel_request``: how Python writes the name of a type."""
+    return "".join(
+        f"_{char.lower()}" if char.isupper() and number else char.lower() for number, char in enumerate(name)
+    )
+
+
+def camel(name: str) -> str:
+    """``fuel_request`` → ``FuelRequest``."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def spoken(name: str) -> str:
+    """``FuelRequest`` → ``fuel request``."""
+    return words(name).replace("_", " ")
