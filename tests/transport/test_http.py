@@ -13,7 +13,7 @@ from asyncpg import ConnectionDoesNotExistError
 from graphql import GraphQLError
 from sqlalchemy.exc import DBAPIError
 
-from gql_app.accounts import sessions
+from gql_app.api.authentication import Authentication
 from gql_app.app import App
 from gql_app.errors import Conflict, OutcomeUnknown
 from gql_app.transport import http
@@ -359,12 +359,12 @@ async def test_a_body_that_does_not_come_is_not_waited_for_long(
 
 
 async def test_an_outage_of_the_database_is_told_as_one(
-    people: People, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: Running, people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*args: object) -> None:
         raise BROKEN
 
-    monkeypatch.setattr(sessions, "authenticate", broken)
+    server.app.application.authentication = Authentication(broken)
     with caplog.at_level(logging.WARNING, logger="gql_app.transport.answers"):
         response = await ask(people.ada.url, Authorization=f"Bearer {people.ada.token}")
     assert (response.status_code, code(response), response.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
