@@ -13,7 +13,7 @@ from sqlalchemy.orm import configure_mappers
 from gql_app.api.authentication import NOBODY, Authentication
 from gql_app.api.nodes import Finder, Nodes
 from gql_app.api.vertical import Vertical
-from gql_app.audiences.kinds import Model, Untrackable
+from gql_app.audiences.kinds import Model, Untrackable, root_of
 from gql_app.audiences.registry import CATALOG, Catalog
 from gql_app.changes.tracking import tracked_models
 from gql_app.declared.entity import Declared, declared
@@ -82,7 +82,8 @@ class Application:
         return {CATALOG: self.catalog, **in_force(self.rules)}
 
     def _nodes(self, entities: Iterable[tuple[Vertical, Declared]]) -> Mapping[str, Finder]:
-        brought = [(vertical, entity.kind, entity.by_public_id) for vertical, entity in entities]
+        bases = [(vertical, each) for vertical, each in entities if root_of(each.model) is each.model]
+        brought = [(vertical, each.kind, each.by_public_id) for vertical, each in bases]
         brought += [(vertical, kind, finder) for vertical in self.verticals for kind, finder in vertical.nodes.items()]
         known: dict[str, Vertical] = {}
         for vertical, kind, _ in brought:

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import uvicorn
 
+from gql_app.api.vertical import Vertical
 from gql_app.app import App, create_asgi
 from gql_app.server import configuration
 from gql_app.settings import Settings
@@ -53,9 +54,9 @@ async def listening(config: uvicorn.Config) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Running]:
-    """Serve the service; its streams end when the block does."""
-    app = App(settings)
+async def serving(settings: Settings, verticals: Sequence[Vertical] | None = None) -> AsyncIterator[Running]:
+    """Serve the service, or an application of these verticals; its streams end when the block does."""
+    app = App(settings, verticals)
     async with listening(configuration(create_asgi(app), host="127.0.0.1", port=0, log_level="warning")) as url:
         try:
             yield Running(url, app)

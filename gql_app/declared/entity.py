@@ -52,9 +52,9 @@ class Declared:
     def kind(self) -> str:
         return self.model.__entity__
 
-    def select(self, holder: Holder) -> Select[Any]:
-        """The rows that the holder may see."""
-        columns = [getattr(self.model, name).label(name) for name in self.names]
+    def select(self, holder: Holder, *others: str) -> Select[Any]:
+        """The rows that the holder may see, with the attributes that are read, and others."""
+        columns = [getattr(self.model, name).label(name) for name in dict.fromkeys((*self.names, *others))]
         return seen(self.model, holder).with_only_columns(*columns, maintain_column_froms=True)
 
     def of(self, entity: Any) -> Any:
@@ -122,7 +122,8 @@ def entity(
 
     ``many`` is the name of a query for those that the viewer may see: by default in the first of the ``orders``
     (moments: the latest first), filtered by equality with ``filters``. ``streams`` are tracked attributes whose changes
-    can be subscribed to. Descriptions come from the class's docstring and the columns' ``doc=``.
+    can be subscribed to. The type of a subclass by inheritance may stand beside that of its base: `node` finds both as
+    the base's. Descriptions come from the class's docstring and the columns' ``doc=``.
 
     Raises:
         TypeError: a field shows nothing of the model, or has another type; or an attribute cannot be used so.

@@ -69,10 +69,11 @@ def _many(of: "Declared", many: str, filters: Attributes, orders: Attributes) ->
     ) -> Any:
         viewer = info.context.require_viewer()
         args = PageArgs(first, after, last, before)
-        query = of.select(viewer)
+        order = ordering.order(order_by)
+        query = of.select(viewer, order.column.key, order.unique.key)
         if filtering is not None and filter is not None:
             query = filtering.apply(query, filter)
-        page = Page.of(query, ordering.order(order_by), args)
+        page = Page.of(query, order, args)
         rows = await info.context.rows(page.statement, quick=False)
         return page.connection(rows, of.of_rows)
 

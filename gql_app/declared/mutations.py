@@ -6,8 +6,9 @@
         boat.berth = clean_text(berth, field="berth", longest=40)
         return boat
 
-becomes `moveBoat(input: {id, berth}): {boat, errors}`. A parameter that is a tracked model is given by its id, the
-first one as `id`, others as `…Id`; who may not see it is told NOT_FOUND. The function stays what it is.
+becomes `moveBoat(input: {id, berth}): {boat, errors}`. A parameter that is a tracked model is given by its id: the
+one that the mutation is about as `id`, others as `…Id`. Who may not see it is told NOT_FOUND. The function stays what
+it is.
 """
 
 import enum
@@ -82,7 +83,7 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
     name, said = work.__name__, (work.__doc__ or "").strip()
     if not said:
         raise TypeError(f"{name} has no docstring: it is what people read about the mutation")
-    parameters = _parameters(work)
+    parameters = _parameters(work, of.model)
     payload, given = _payload(of, name), _input(parameters, name)
 
     async def resolve(self: Any, info: Info, input: Any) -> Any:
@@ -103,7 +104,7 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
     return made
 
 
-def _parameters(work: Any) -> list[_Parameter]:
+def _parameters(work: Any, own: type[Tracked]) -> list[_Parameter]:
     hints = get_type_hints(work, include_extras=True)
     known = list(inspect.signature(work).parameters.values())
     if [hints.get(each.name) for each in known[:2]] != [Session, Viewer] or inspect.iscoroutinefunction(work):
@@ -121,7 +122,7 @@ def _parameters(work: Any) -> list[_Parameter]:
             known_enum(hint)
         if model is not None:
             description = f"The id of the {spoken(each.name)}."
-        first = model is not None and not any(other.model for other in found)
+        first = model is own and all(other.field != "id" for other in found)
         field = "id" if first else f"{each.name}_id" if model else each.name
         found.append(_Parameter(each.name, field, hint, model, each.default, description))
     return found
