@@ -20,14 +20,14 @@ from gql_app.changes import doorbell
 from gql_app.db import Database
 from gql_app.reconcile.findings import MEANINGS
 from gql_app.settings import Secret, Settings
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running, serving
 from tests import postgres
-from tests.client import Client
 from tests.forking import warm_starter
 from tests.people import People
 from tests.postgres import migrated
 from tests.reconcile.after import Checker, checking
 from tests.ruling import service_database
-from tests.running import Running, serving
 from tests.witness import triggers
 from tests.witness.witnessed import Witnessed, models_of_the_service
 

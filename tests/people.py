@@ -7,8 +7,8 @@ from gql_app.accounts import service
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
-from tests.client import Client
-from tests.running import Running
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running
 
 PASSWORD = "correct-horse-battery"
 

@@ -26,9 +26,9 @@ from gql_app.errors import ConfigurationError
 from gql_app.schema import build, printed
 from gql_app.server import configuration
 from gql_app.settings import Settings
-from tests.client import Client
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running, listening
 from tests.people import log_in
-from tests.running import Running, listening
 from tests.things import add_request, add_user, rows_of
 
 FEWER = (ACCOUNTS, PROJECTS, DELIVERIES)

@@ -11,8 +11,8 @@ from gql_app import Audience, Base, BigId, Timestamped, Tracked, owner, role, tr
 class BoatStatus(enum.Enum):
     """Where a boat is."""
 
-    IN_HARBOUR = "IN_HARBOUR"
-    AT_SEA = "AT_SEA"
+    IN_HARBOUR = "It lies in the harbour."
+    AT_SEA = "It has left the harbour."
 
 
 class Skipper(Tracked, Timestamped, Base):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import strawberry
 from sqlalchemy import ColumnElement, Row, Select, and_, literal, or_, tuple_
@@ -30,27 +30,38 @@ LARGEST_PAGE = 100
 _LONGEST_CURSOR = 400
 
 
-@strawberry.enum
+First = Annotated[
+    int | None,
+    strawberry.argument(description=f"How many from the beginning, 1 to {LARGEST_PAGE} (default: {DEFAULT_PAGE})."),
+]
+After = Annotated[str | None, strawberry.argument(description="Only what comes behind this cursor.")]
+Last = Annotated[
+    int | None, strawberry.argument(description=f"How many from the end, 1 to {LARGEST_PAGE}; instead of `first`.")
+]
+Before = Annotated[str | None, strawberry.argument(description="Only what comes before this cursor.")]
+
+
+@strawberry.enum(description="In which direction a list is ordered.")
 class OrderDirection(enum.Enum):
-    ASC = "ASC"
-    DESC = "DESC"
+    ASC = strawberry.enum_value("ASC", description="The smallest, the earliest or the first letter first.")
+    DESC = strawberry.enum_value("DESC", description="The largest, the latest or the last letter first.")
 
 
-@strawberry.type
+@strawberry.type(description="What comes before and behind a page.")
 class PageInfo:
-    has_next_page: bool
-    has_previous_page: bool
-    start_cursor: str | None = None
-    end_cursor: str | None = None
+    has_next_page: bool = strawberry.field(description="Whether there is more behind this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
+    start_cursor: str | None = strawberry.field(default=None, description="Of the first entry; null on an empty page.")
+    end_cursor: str | None = strawberry.field(default=None, description="Of the last entry; null on an empty page.")
 
 
-@strawberry.type
+@strawberry.type(description="One entry of a list, and where it stands in it.")
 class Edge(Generic[T]):
-    cursor: str
-    node: T
+    cursor: str = strawberry.field(description="Where the entry stands: `after` and `before` take it.")
+    node: T = strawberry.field(description="The entry.")
 
 
-@strawberry.type
+@strawberry.type(description="One page of a list.")
 class Connection(Generic[T]):
     """`cursor_of` a row is asked for only where a cursor is shown."""
 
@@ -60,11 +71,11 @@ class Connection(Generic[T]):
     has_next: strawberry.Private[bool]
     has_previous: strawberry.Private[bool]
 
-    @strawberry.field
+    @strawberry.field(description="The entries with their cursors.")
     def edges(self) -> list[Edge[T]]:
         return [Edge(cursor=self.cursor_of(row), node=node) for row, node in zip(self.rows, self.shown, strict=True)]
 
-    @strawberry.field
+    @strawberry.field(description="Whether there is more.")
     def page_info(self) -> PageInfo:
         return PageInfo(
             has_next_page=self.has_next,

@@ -4,7 +4,7 @@ import enum
 import inspect
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from sqlalchemy import Select, select
@@ -12,7 +12,19 @@ from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from strawberry.utils.str_converters import to_camel_case
 
-from gql_app.api.connections import DEFAULT_PAGE, LARGEST_PAGE, Connection, Order, OrderDirection, Page, PageArgs
+from gql_app.api.connections import (
+    DEFAULT_PAGE,
+    LARGEST_PAGE,
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    Order,
+    OrderDirection,
+    Page,
+    PageArgs,
+)
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.changes.tracking import Tracked
@@ -22,6 +34,7 @@ if TYPE_CHECKING:
     from gql_app.declared.entity import Declared
 
 Attributes = Sequence[InstrumentedAttribute[Any]]
+Id = Annotated[strawberry.ID, strawberry.argument(description="As `id` of the entity shows it.")]
 
 
 def one_and_many(of: "Declared", many: str | None, filters: Attributes, orders: Attributes) -> list[type]:
@@ -40,7 +53,7 @@ def one_and_many(of: "Declared", many: str | None, filters: Attributes, orders: 
 
 
 def _one(of: "Declared") -> Any:
-    async def resolve(self: Any, info: Info, id: strawberry.ID) -> Any:
+    async def resolve(self: Any, info: Info, id: Id) -> Any:
         info.context.require_viewer()
         return await of.seen_by(info.context, id_of(of.kind, id))
 
@@ -60,10 +73,10 @@ def _many(of: "Declared", many: str, filters: Attributes, orders: Attributes) ->
     async def resolve(
         self: Any,
         info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
         filter: Any = None,
         order_by: Any = None,
     ) -> Any:
@@ -79,9 +92,11 @@ def _many(of: "Declared", many: str, filters: Attributes, orders: Attributes) ->
 
     kinds: dict[str, Any] = {"return": Connection[of.graphql]}  # type: ignore[name-defined]
     if filtering is not None:
-        kinds["filter"] = filtering.type | None
+        only = strawberry.argument(description="Only those for which all of this holds.")
+        kinds["filter"] = Annotated[filtering.type | None, only]
     if orders:
-        kinds["order_by"] = ordering.type | None
+        by = strawberry.argument(description="In which order.")
+        kinds["order_by"] = Annotated[ordering.type | None, by]
     resolve.__annotations__.update(kinds)
     wanted = ["self", "info", "first", "after", "last", "before"]
     wanted += ["filter"] * (filtering is not None) + ["order_by"] * bool(orders)
@@ -157,11 +172,14 @@ class _Ordering:
         self._first = attributes[0] if attributes else self._unique
         self._latest_first = values_of(self._first).kind is datetime
         name = of.graphql.__name__
-        members = {each.key.upper(): each.key for each in (attributes or [self._unique])}
-        for each in attributes:
+        members = [(each.key.upper(), each.key) for each in (attributes or [self._unique])]
+        made: Any = enum.Enum("OrderField", members)  # type: ignore[misc]  # not known before
+        field: Any = strawberry.enum(
+            made, name=f"{name}OrderField", description=f"What {spoken(many)} can be ordered by."
+        )
+        for value, each in zip(field.__strawberry_definition__.values, attributes or [self._unique], strict=True):
             values_of(each)
-        made: Any = enum.Enum("OrderField", list(members.items()))  # type: ignore[misc]  # not known before
-        field = strawberry.enum(made, name=f"{name}OrderField", description=f"What {spoken(many)} can be ordered by.")
+            value.description = said_of(each)
         default = field[self._first.key.upper()]
         direction = OrderDirection.DESC if self._latest_first else OrderDirection.ASC
         fields: dict[str, Any] = {

@@ -98,7 +98,13 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
 
         return payload(**{words(of.graphql.__name__): await info.context.write(run)})
 
-    resolve.__annotations__ = {"self": Any, "info": Info, "input": given, "return": payload}
+    described = strawberry.argument(description=f"What `{to_camel_case(name)}` takes.")
+    resolve.__annotations__ = {
+        "self": Any,
+        "info": Info,
+        "input": Annotated[given, described],
+        "return": payload,
+    }
     field = strawberry.mutation(resolver=faults_as(payload)(resolve), description=said)
     made: type = strawberry.type(type(f"{camel(name)}Mutation", (), {name: field}))
     return made

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from sqlalchemy.orm import InstrumentedAttribute
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from gql_app.declared.entity import Declared
 
 
+Only = Annotated[
+    strawberry.ID | None, strawberry.argument(description="Only of this one; NOT_FOUND if you may not see it.")
+]
+After = Annotated[str | None, strawberry.argument(description="The cursor of the last event that you have.")]
+
+
 def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
     """The type whose field becomes the subscription.
 
@@ -34,7 +40,7 @@ def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
     event = _event(of, attribute)
     name = of.graphql.__name__
 
-    async def resolve(self: Any, info: Info, id: strawberry.ID | None = None, after: str | None = None) -> Any:
+    async def resolve(self: Any, info: Info, id: Only = None, after: After = None) -> Any:
         info.context.require_viewer()
         entity_id = id_of(of.kind, id) if id is not None else None
         if entity_id is not None and await of.seen_by(info.context, entity_id) is None:

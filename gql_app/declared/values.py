@@ -45,9 +45,12 @@ def values_of(attribute: InstrumentedAttribute[Any]) -> Values:
 
 
 def known_enum(kind: type[enum.Enum]) -> type[enum.Enum]:
-    """The enum, which Strawberry knows from now on."""
+    """The enum, which Strawberry knows from now on. A member whose value is a sentence is described by it."""
     if not hasattr(kind, "__strawberry_definition__"):
         strawberry.enum(kind, description=(kind.__doc__ or "").strip() or None)
+        for each in kind.__strawberry_definition__.values:  # type: ignore[attr-defined]
+            if each.description is None and isinstance(value := kind[each.name].value, str) and " " in value:
+                each.description = value
     return kind
 
 

@@ -20,9 +20,9 @@ from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.throttle import PER_CLIENT, REMEMBERED, WINDOW, Throttle
 from gql_app.db import Database
 from gql_app.errors import Invalid, RateLimited
-from tests.client import Client
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running
 from tests.people import LOG_IN, PASSWORD, People, log_in
-from tests.running import Running
 from tests.things import HASH, add_user, rows_of
 
 SIGN_UP = """

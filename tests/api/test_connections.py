@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
 from gql_app.demo.fuel_requests.models import FuelRequest
-from tests.client import Client
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running
 from tests.people import People, decide, submit
-from tests.running import Running
 from tests.things import caught_up
 
 PAGE = """

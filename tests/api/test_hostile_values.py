@@ -27,9 +27,9 @@ from gql_app.api.ids import encode_id
 from gql_app.demo.verticals import DEMO
 from gql_app.schema import build
 from gql_app.settings import Settings
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
+from gql_app.testing.server import Running, serving
 from tests.people import PASSWORD, People, decide, submit
-from tests.running import Running, serving
 from tests.things import head_of
 
 SCHEMA = build(DEMO)._schema

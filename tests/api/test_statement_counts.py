@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from gql_app.settings import Secret, Settings
+from gql_app.testing.server import Running, serving
 from tests.people import People, decide, submit
-from tests.running import Running, serving
 
 USER = "{ id username }"
 REQUESTS = f"query ($n: Int!) {{ fuelRequests(first: $n) {{ nodes {{ id requester {USER} decidedBy {USER} }} }} }}"

@@ -12,9 +12,9 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, 
 
 from gql_app.pages import site
 from gql_app.settings import Settings
+from gql_app.testing.server import Running
 from tests.conftest import require
 from tests.people import PASSWORD, People, submit
-from tests.running import Running
 
 CHROMIUM = os.environ.get("GQL_APP_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 BUNDLE = Path(site.__file__).parent / "static/graphiql/graphiql.js"

@@ -16,7 +16,7 @@ from gql_app.accounts.models import User
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery, DeliveryState
 from gql_app.demo.people import PASSWORD
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
 from tests.commands.conftest import Run
 from tests.crash.process import ServiceProcess
 from tests.people import decide, log_in, submit

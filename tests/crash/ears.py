@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from tests.client import Client, Subscribed
+from gql_app.testing.client import Client, Subscribed
 from tests.transport.wire import MULTIPART, SSE, Wire, streaming
 
 WAYS = ("websocket", "sse", "multipart")

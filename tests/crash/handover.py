@@ -24,7 +24,7 @@ from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
 from gql_app.deliveries.retry import Next
 from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.reconcile import Finding, reconcile
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
 from tests.crash.breaking import Step
 from tests.crash.forked import ForkedProcess
 from tests.crash.town import Place, Subscriber, cancelled, end_waiting, settings, sign_up

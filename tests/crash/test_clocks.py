@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from gql_app.db import Database, now
 from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.queue import LEASE, RENEWAL
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
 from tests.conftest import require
 from tests.crash.process import ServiceProcess
 from tests.crash.town import end_waiting, settings

@@ -27,7 +27,7 @@ from gql_app.accounts.service import NewUser
 from gql_app.accounts.sessions import begin
 from gql_app.changes.models import ChangeLogState, ChangeRecord
 from gql_app.db import Database
-from tests.client import Client
+from gql_app.testing.client import Client
 from tests.crash.ears import WAYS, Ear, listening
 from tests.crash.forked import ForkedProcess
 from tests.crash.town import Place, Subscriber, cancelled

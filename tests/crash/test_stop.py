@@ -19,7 +19,7 @@ from gql_app.accounts.models import User
 from gql_app.db import Database
 from gql_app.deliveries.models import Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.demo.fuel_requests.models import FuelRequest
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
 from tests.crash.process import ServiceProcess
 from tests.crash.town import ALL_CHANGES, settings, sign_up
 from tests.people import DECIDE, SUBMIT

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
 from gql_app.reconcile import reconcile
-from tests.client import PATIENCE
+from gql_app.testing.client import PATIENCE
 from tests.crash.breaking import MARK
 from tests.crash.forked import ForkedProcess
 from tests.crash.town import settings

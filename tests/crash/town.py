@@ -23,7 +23,7 @@ from gql_app.accounts.service import NewUser
 from gql_app.changes.models import ChangeOutbox, ChangeRecord
 from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Delivery, DeliveryState
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
 from tests.people import DECIDE, SUBMIT
 from tests.standins.process import StandInProcess
 from tests.standins.smtp import SmtpStandIn

@@ -8,9 +8,9 @@ from gql_app.audiences import registry
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
 from gql_app.settings import Settings
+from gql_app.testing.server import Running, serving
 from tests.declared.models import MODELS, Base
 from tests.declared.verticals import ALL
-from tests.running import Running, serving
 from tests.witness import triggers
 from tests.witness.witnessed import Witnessed
 

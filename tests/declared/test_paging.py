@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gql_app.accounts import NewUser, Passwords, sign_up
-from tests.client import Client
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running
 from tests.declared.models import Crane, Parcel, RentalStatus, Truck
 from tests.people import PASSWORD, log_in
-from tests.running import Running
 
 PAGE = """
     query ($first: Int, $after: String, $last: Int, $before: String, $o: ParcelOrder) {

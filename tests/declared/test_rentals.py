@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 from gql_app.accounts import NewUser, Passwords, User, sign_up
 from gql_app.api.ids import encode_id
 from gql_app.deliveries.models import Delivery
-from tests.client import Client
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running
 from tests.declared.models import Rental, Tenant
 from tests.people import PASSWORD, log_in
-from tests.running import Running
 from tests.things import rows_of
 
 OFFER = "mutation ($to: ID!, $place: String!) { offerRental(input: {renterId: $to, place: $place}) { rental { id } errors { code field } } }"  # noqa: E501

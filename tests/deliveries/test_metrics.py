@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from gql_app.deliveries.models import Channel, DeliveryState
+from gql_app.testing.server import Running
 from tests.deliveries.room import Room
-from tests.running import Running
 
 
 async def scraped(server: Running) -> dict[str, float]:

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from gql_app.deliveries.models import AttemptOutcome, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.reports import PATH
 from gql_app.settings import Secret, Settings, Twilio
+from gql_app.testing.server import Running, serving
 from tests.people import People, decide, submit
-from tests.running import Running, serving
 from tests.standins.twilio import ACCOUNT_SID, AUTH_TOKEN, TwilioFault, TwilioMessage, TwilioStandIn, send_status
 
 PUBLIC = "https://fuel.example.test"

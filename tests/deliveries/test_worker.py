@@ -21,11 +21,11 @@ from gql_app.deliveries.retry import MAX_ATTEMPTS
 from gql_app.deliveries.senders import Outgoing, Receipt
 from gql_app.deliveries.sms import CONCURRENCY
 from gql_app.settings import Settings
+from gql_app.testing.server import Running, serving
 from tests.deliveries.conftest import PASSWORD, delivering, patience
 from tests.deliveries.room import ADDRESS, NUMBER, Room
 from tests.deliveries.wire import answering
 from tests.people import People
-from tests.running import Running, serving
 from tests.standins.smtp import SmtpFault, SmtpStandIn
 from tests.standins.twilio import AUTH_TOKEN, RETRY_AFTER, TwilioFault, TwilioStandIn
 from tests.things import caught_up

@@ -1,7 +1,7 @@
 """A fuel request's life, seen from outside."""
 
+from gql_app.testing.server import Running
 from tests.people import DECIDE, People, decide, submit
-from tests.running import Running
 
 WATCH = """
     subscription ($id: ID, $after: String) {

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
+from gql_app.testing.server import Running
 from tests.people import People, decide, submit
-from tests.running import Running
 from tests.transport.wire import SSE, streaming
 
 WATCH = """subscription ($after: String) {

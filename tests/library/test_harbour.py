@@ -1,5 +1,6 @@
 """`pip install` of the wheel and a package of one's own give a service with nothing of the demo's in it."""
 
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.client import Client
+from gql_app.testing.client import Client
 from tests.library.conftest import Library
 
 KEY = "the key of the identity provider, which signs with it"
@@ -168,3 +169,16 @@ async def test_its_pages_are_served(library: Library) -> None:
         page = await http.get(f"{url}/graphql", headers={"Accept": "text/html"})
         assert page.status_code == 200
         assert (await http.get(f"{url}/readyz")).json()["status"] == "ready"
+
+
+@pytest.mark.only_on("sqlite", reason="it says the same of either")
+def test_each_part_of_the_schema_that_is_hers_says_what_it_is(library: Library) -> None:
+    code = (
+        "import harbour\n"
+        "from gql_app import Application\n"
+        "from gql_app.testing import undescribed\n"
+        "print(*undescribed(Application(harbour.ALL).schema))"
+    )
+    types = r"Boat|Skipper|RegisterBoat|PutToSea|AssignBerth|PageInfo|OrderDirection"
+    hers = rf"{types}|(Query|Mutation)\.\w*([bB]oat|[sS]kipper|Sea|Berth)"
+    assert [each for each in library.execute(code).split() if re.match(hers, each)] == []

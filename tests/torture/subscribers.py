@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import websockets
 
-from tests.client import Client
+from gql_app.testing.client import Client
 from tests.crash.town import Place
 
 CHANGES = """

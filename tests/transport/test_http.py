@@ -16,11 +16,11 @@ from sqlalchemy.exc import DBAPIError
 from gql_app.api.authentication import Authentication
 from gql_app.app import App
 from gql_app.errors import Conflict, OutcomeUnknown
+from gql_app.testing.client import PATIENCE, Client
+from gql_app.testing.server import Running
 from gql_app.transport import http
 from gql_app.transport.http import MAX_BODY
-from tests.client import PATIENCE, Client
 from tests.people import LOG_IN, People
-from tests.running import Running
 from tests.transport.tiny import serving_schema
 
 JSON = "application/json"

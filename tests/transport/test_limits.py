@@ -10,11 +10,11 @@ from graphql.validation import ValidationContext
 import gql_app.transport.documents
 from gql_app.demo.verticals import DEMO
 from gql_app.schema import build
+from gql_app.testing.client import Client
 from gql_app.transport.documents import Documents
 from gql_app.transport.engine import Engine, Operation
 from gql_app.transport.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
 from gql_app.transport.requests import GraphQLRequest
-from tests.client import Client
 from tests.people import DECIDE, LOG_IN, SUBMIT, People
 
 SCHEMA = build(DEMO)._schema

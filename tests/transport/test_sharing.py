@@ -21,13 +21,13 @@ from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.db import ANNOUNCED
 from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.testing.client import PATIENCE, Client, Subscribed
+from gql_app.testing.server import Running
 from gql_app.transport import sharing
 from gql_app.transport.frames import FrameProtocol, header
 from gql_app.transport.sharing import RECENT_SECONDS, SLICE, TOGETHER
 from gql_app.transport.subscription import INBOX
-from tests.client import PATIENCE, Client, Subscribed
 from tests.people import PASSWORD, People, decide, log_in, submit
-from tests.running import Running
 from tests.things import caught_up
 
 REQUESTS = "subscription { fuelRequestStatusChanged { cursor fuelRequest { id note requester { username } } } }"

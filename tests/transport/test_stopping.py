@@ -3,8 +3,8 @@
 import asyncio
 
 from gql_app.settings import Settings
+from gql_app.testing.server import serving
 from tests.people import People
-from tests.running import serving
 from tests.transport.test_sharing import add_notes, stalled
 
 

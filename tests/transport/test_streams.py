@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gql_app.settings import Settings
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
+from gql_app.testing.server import Running, serving
 from tests.people import People, decide, submit
-from tests.running import Running, serving
 from tests.transport.wire import MULTIPART, SSE, streaming
 
 WATCH = "subscription ($after: String) { fuelRequestStatusChanged(after: $after) { cursor status fuelRequest { id } } }"

@@ -14,12 +14,12 @@ from asyncpg import ConnectionDoesNotExistError
 from sqlalchemy.exc import DBAPIError
 
 from gql_app.changes import pages
+from gql_app.testing.client import PATIENCE, Client, Socket
+from gql_app.testing.server import Running
 from gql_app.transport import websocket
 from gql_app.transport.frames import FrameProtocol
 from gql_app.transport.websocket import MAX_OPERATIONS
-from tests.client import PATIENCE, Client, Socket
 from tests.people import DECIDE, SUBMIT, People, submit
-from tests.running import Running
 
 WATCH = "subscription { fuelRequestStatusChanged { status fuelRequest { id } } }"
 MAILS = "subscription { emailChanged { email } }"

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.client import PATIENCE, Client
+from gql_app.testing.client import PATIENCE, Client
 
 SSE = "text/event-stream"
 MULTIPART = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
