@@ -53,7 +53,7 @@ class Application:
         except Untrackable as error:
             raise ConfigurationError(f"The models of this application do not fit together: {error}") from error
         self.nodes = Nodes(self._nodes(entities))
-        self.rules = tuple(rule for each in self.verticals for rule in each.rules)
+        self.rules = tuple(dict.fromkeys(rule for each in self.verticals for rule in each.rules))
         self._refuse_strange_roles()
         self._refuse_strange_rules()
         self.authentication = self._authentication()
@@ -85,10 +85,13 @@ class Application:
         bases = [(vertical, each) for vertical, each in entities if root_of(each.model) is each.model]
         brought = [(vertical, each.kind, each.by_public_id) for vertical, each in bases]
         brought += [(vertical, kind, finder) for vertical in self.verticals for kind, finder in vertical.nodes.items()]
-        known: dict[str, Vertical] = {}
-        for vertical, kind, _ in brought:
-            if (other := known.setdefault(kind, vertical)) is not vertical:
-                raise ConfigurationError(f"Nodes of the kind {kind} are found by {other.name} and {vertical.name}.")
+        known: dict[str, tuple[Vertical, Finder]] = {}
+        for vertical, kind, finder in brought:
+            other = known.setdefault(kind, (vertical, finder))
+            if other[1] is not finder:
+                raise ConfigurationError(
+                    f"Nodes of the kind {kind} are found in two ways, by {other[0].name} and {vertical.name}."
+                )
         return {kind: finder for _, kind, finder in brought}
 
     def _authentication(self) -> Authentication:
@@ -107,6 +110,8 @@ class Application:
 
     def _refuse_strange_rules(self) -> None:
         for rule in self.rules:
+            if not registrations_of(rule):
+                raise ConfigurationError(f"{rule.__qualname__} is no rule: declare it with on_change(…) or the like.")
             for each in registrations_of(rule):
                 if each.model not in self.catalog:
                     raise ConfigurationError(

@@ -9,6 +9,7 @@ from graphql import GraphQLObjectType
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.tools import merge_types
+from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.connections import LARGEST_PAGE
 from gql_app.api.context import Info
@@ -18,7 +19,7 @@ from gql_app.api.nodes import Node, find_nodes
 from gql_app.api.vertical import Vertical
 from gql_app.declared.entity import declared
 from gql_app.declared.mutations import part_of
-from gql_app.errors import Invalid
+from gql_app.errors import ConfigurationError, Invalid
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
 
@@ -42,7 +43,7 @@ def build(verticals: Sequence[Vertical]) -> strawberry.Schema:
     """The schema of these verticals; the same for the same ones.
 
     Raises:
-        ValueError: two verticals bring a field of the same name.
+        ConfigurationError: two verticals bring a field of the same name.
     """
     schema = _build(tuple(verticals))
     mend_introspection(schema)  # others may have been made since
@@ -71,8 +72,9 @@ def _root(name: str, parts: Iterable[type]) -> type:
     known: dict[str, type] = {}
     for part in parts:
         for field in part.__strawberry_definition__.fields:  # type: ignore[attr-defined]
-            if (other := known.setdefault(field.python_name, part)) is not part:
-                raise ValueError(f"{name}.{field.python_name} is brought by {other.__name__} and by {part.__name__}")
+            shown = field.graphql_name or to_camel_case(field.python_name)
+            if (other := known.setdefault(shown, part)) is not part:
+                raise ConfigurationError(f"{name}.{shown} is brought by {other.__name__} and by {part.__name__}.")
     return merge_types(name, tuple(dict.fromkeys(known.values())))
 
 

@@ -67,7 +67,7 @@ def test_a_schema_has_what_its_verticals_bring_and_nothing_else() -> None:
 
 
 def test_two_verticals_with_a_field_of_the_same_name_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Query\.high_water is brought by Tide and by Rival"):
+    with pytest.raises(ConfigurationError, match=r"Query\.highWater is brought by Tide and by Rival"):
         build((HARBOUR, Vertical("rival", queries=(Rival,))))
     build((HARBOUR, ANOTHER))  # the same part twice is one
 

@@ -14,12 +14,13 @@ from functools import cache
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import strawberry
-from sqlalchemy import ColumnElement, Row, Select, and_, literal, or_, tuple_
+from sqlalchemy import ColumnElement, Float, Numeric, Row, Select, and_, literal, or_, tuple_, type_coerce
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import NULLTYPE
 
 from gql_app.changes.codec import Codec
-from gql_app.changes.stored import python_type
+from gql_app.changes.stored import bare_type, python_type
 from gql_app.errors import Invalid, Undecodable
 
 T = TypeVar("T")
@@ -27,7 +28,11 @@ Rows: TypeAlias = Sequence[Row[Any]]
 
 DEFAULT_PAGE = 20
 LARGEST_PAGE = 100
-_LONGEST_CURSOR = 400
+_LONGEST_CURSOR = 8_000
+LONGEST_TEXT = 1_000
+"""Characters of a text column that a list may be ordered by: a cursor holds its value."""
+_SORTED_BY = "_sorted_by"
+_MOST_DIGITS = 1_000
 
 
 First = Annotated[
@@ -102,18 +107,26 @@ class Order:
     def has_nulls(self) -> bool:
         return bool(getattr(self.column.property.columns[0], "nullable", False))
 
+    @property
+    def sorted_by(self) -> Any:
+        """What the database compares. SQLite keeps digits of a numeric that its type rounds away when it is read."""
+        if isinstance(bare_type(self.column.type), Numeric) and not isinstance(self.column.type, Float):
+            return type_coerce(self.column, NULLTYPE)
+        return self.column
+
     def beyond(self, value: Any, unique: Any, *, above: bool) -> ColumnElement[bool]:
         """The rows that come after these values in ascending order, or before them."""
-        known, key = literal(value, self.column.type), literal(unique, self.unique.type)
+        column = self.sorted_by
+        known, key = literal(value, column.type), literal(unique, self.unique.type)
         if not self.has_nulls:
-            mine, edge = tuple_(self.column, self.unique), tuple_(known, key)
+            mine, edge = tuple_(column, self.unique), tuple_(known, key)
             return mine > edge if above else mine < edge
         further = self.unique > key if above else self.unique < key
         if value is None:
             same = and_(self.column.is_(None), further)
             return same if above else or_(same, self.column.is_not(None))
-        other = self.column > known if above else self.column < known
-        beyond = or_(other, and_(self.column == known, further))
+        other = column > known if above else column < known
+        beyond = or_(other, and_(column == known, further))
         return or_(beyond, self.column.is_(None)) if above else beyond
 
     def sorting(self, *, descending: bool) -> Sequence[ColumnElement[Any]]:
@@ -128,7 +141,13 @@ class Order:
         return str(self.column)
 
     def key(self, row: Any) -> tuple[Any, Any]:
-        return getattr(row, self.column.key), getattr(row, self.unique.key)
+        value = getattr(row, _SORTED_BY if self.is_raw else self.column.key)
+        return value, getattr(row, self.unique.key)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether a page reads what the database compares besides the column."""
+        return self.sorted_by is not self.column
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +197,8 @@ class Page:
                 query = query.where(order.beyond(value, unique, above=forward != order.descending))
         descending = order.descending != args.backward
         query = query.order_by(*order.sorting(descending=descending)).limit(args.size + 1)
+        if order.is_raw:
+            query = query.add_columns(order.sorted_by.label(_SORTED_BY))
         return cls(query, order, args)
 
     def connection(self, found: Rows, to_nodes: Callable[[Rows], list[T]]) -> Connection[T]:
@@ -212,7 +233,7 @@ def load_page(
 def _encode(order: Order, row: Any) -> str:
     value, unique = order.key(row)
     values = [order.name, _written(value, order.column), _written(unique, order.unique)]
-    text = json.dumps(values, separators=(",", ":"))
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -230,9 +251,9 @@ def _decode(cursor: str, order: Order, field: str) -> tuple[Any, Any]:
         raise Invalid("That is not a cursor of this connection in this order.", field=field) from error
 
 
-def _written(value: Any, column: InstrumentedAttribute[Any]) -> int | str | None:
-    if value is None or type(value) is int:
-        return value
+def _written(value: Any, column: InstrumentedAttribute[Any]) -> int | float | str | None:
+    if value is None or type(value) in (int, float):
+        return value  # type: ignore[no-any-return]
     return value.isoformat() if isinstance(value, datetime) else _codec(column).freeze(value).text
 
 
@@ -245,12 +266,14 @@ def _value(written: object, column: InstrumentedAttribute[Any]) -> Any:
         if isinstance(written, int) and not isinstance(written, bool) and -(2**63) <= written < 2**63:
             return written
         raise ValueError(written)
-    if not isinstance(written, str) or "\0" in written:
+    if type(written) in (int, float) and kind in (float, Decimal):
+        return float(written)  # type: ignore[arg-type]
+    if not isinstance(written, str) or "\0" in written or any("\ud800" <= char <= "\udfff" for char in written):
         raise ValueError(written)
     value = _codec(column).decode(written)
-    if kind is datetime:
+    if kind is datetime and getattr(bare_type(column.type), "timezone", True):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, Decimal) and (not value.is_finite() or abs(value) > 10**15):
+    if isinstance(value, Decimal) and (not value.is_finite() or len(written) > _MOST_DIGITS or "E" in written.upper()):
         raise ValueError(written)
     return value
 

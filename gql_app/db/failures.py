@@ -1,7 +1,7 @@
 """What an error of the database means: it is away, others were in the way, or it refuses a value."""
 
 from asyncpg import OperatorInterventionError, PostgresConnectionError, TooManyConnectionsError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm.exc import StaleDataError
 
 AWAY = (OSError, PostgresConnectionError, OperatorInterventionError, TooManyConnectionsError)
@@ -31,6 +31,13 @@ def is_locked(error: DBAPIError) -> bool:
 def refuses_a_value(error: DBAPIError) -> bool:
     """Whether the database cannot store some value at all (PostgreSQL's class 22, "data exception")."""
     return _sqlstate(error).startswith("22")
+
+
+def is_unfit(error: BaseException) -> bool:
+    """Whether a value that was sent cannot be one of its column: its type, its driver or the database says so."""
+    if isinstance(error, DBAPIError):
+        return refuses_a_value(error) or isinstance(error.orig, UnicodeError | OverflowError)
+    return isinstance(error, StatementError | UnicodeError | OverflowError)
 
 
 def is_worth_retrying(error: Exception) -> bool:

@@ -22,7 +22,6 @@ import strawberry
 from sqlalchemy import Select
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
-from strawberry.types.field import StrawberryField
 from strawberry.types.private import is_private
 
 from gql_app.api.context import Context, Info
@@ -69,7 +68,7 @@ class Declared:
         """Finds the objects by a unique attribute of theirs."""
 
         def find(session: Session, holder: Holder, keys: Sequence[Any]) -> Mapping[Any, Any]:
-            query = self.select(holder).where(getattr(self.model, attribute).in_(keys))
+            query = self.select(holder, attribute).where(getattr(self.model, attribute).in_(keys))
             found = self.of_rows(session.connection().execute(query).all())
             return {getattr(each, attribute): each for each in found}
 
@@ -157,23 +156,34 @@ def _make_fields(kind: Any, model: type[Tracked]) -> list[str]:
     hints = get_type_hints(kind, include_extras=True)
     names = dict.fromkeys(("public_id", *(mapper.get_property_by_column(each).key for each in mapper.primary_key)))
     names |= dict.fromkeys(kind_of(model).columns)
-    for name, written in kind.__annotations__.items():
-        given, hint = vars(kind).get(name), hints[name]
+    inherited = _fields_of_bases(kind)
+    for name, hint in hints.items():
+        given = vars(kind).get(name)
+        if name in ("_kind", "public_id") or name in inherited or getattr(given, "base_resolver", None) is not None:
+            continue
         if isinstance(given, _Related):
             names[given.attribute.key] = None
             setattr(kind, name, _field_of_related(given, hint, f"{kind.__name__}.{name}"))
-        elif not isinstance(given, StrawberryField) and name not in ("_kind", "public_id"):
-            attribute = getattr(model, name, None)
-            if name not in mapper.columns or not isinstance(attribute, InstrumentedAttribute):
-                raise TypeError(
-                    f"{kind.__name__}.{name} shows nothing: {model.__name__} has no column of that name, and it has no "
-                    "resolver"
-                )
-            names[name] = None
-            if not is_private(written):
-                _refuse_another_type(f"{kind.__name__}.{name}", hint, attribute)
-                setattr(kind, name, strawberry.field(description=said_of(attribute)))
+            continue
+        attribute = getattr(model, name, None)
+        if name not in mapper.columns or not isinstance(attribute, InstrumentedAttribute):
+            raise TypeError(
+                f"{kind.__name__}.{name} shows nothing: it has no resolver, and {model.__name__} no column of that name"
+            )
+        names[name] = None
+        if is_private(hint):
+            continue
+        _refuse_another_type(f"{kind.__name__}.{name}", hint, attribute)
+        if given is None and name in kind.__annotations__:
+            setattr(kind, name, strawberry.field(description=said_of(attribute)))
     return list(names)
+
+
+def _fields_of_bases(kind: type[Any]) -> set[str]:
+    """Those with a resolver of the Strawberry types and interfaces that it inherits from."""
+    bases = (getattr(base, "__strawberry_definition__", None) for base in kind.__mro__[1:])
+    fields = (field for base in bases if base is not None for field in base.fields)
+    return {field.python_name for field in fields if field.base_resolver is not None}
 
 
 def _refuse_another_type(where: str, hint: Any, attribute: InstrumentedAttribute[Any]) -> None:

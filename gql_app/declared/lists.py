@@ -15,6 +15,7 @@ from strawberry.utils.str_converters import to_camel_case
 from gql_app.api.connections import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
+    LONGEST_TEXT,
     After,
     Before,
     Connection,
@@ -27,8 +28,9 @@ from gql_app.api.connections import (
 )
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
+from gql_app.audiences.conditions import Holder, visible
 from gql_app.changes.tracking import Tracked
-from gql_app.declared.values import column_of, said_of, spoken, values_of, words
+from gql_app.declared.values import column_of, fit, said_of, spoken, values_of, words
 
 if TYPE_CHECKING:
     from gql_app.declared.entity import Declared
@@ -48,6 +50,10 @@ def one_and_many(of: "Declared", many: str | None, filters: Attributes, orders: 
     name = of.graphql.__name__
     fields = {words(name): _one(of)}
     if many is not None:
+        if not many.isidentifier() or to_camel_case(many) == to_camel_case(words(name)):
+            raise TypeError(
+                f"{many!r} cannot be the name of the list of {name}: use a word of its own, as boats for Boat"
+            )
         fields[many] = _many(of, many, filters, orders)
     return [strawberry.type(type(f"{name}Queries", (), fields))]
 
@@ -85,9 +91,10 @@ def _many(of: "Declared", many: str, filters: Attributes, orders: Attributes) ->
         order = ordering.order(order_by)
         query = of.select(viewer, order.column.key, order.unique.key)
         if filtering is not None and filter is not None:
-            query = filtering.apply(query, filter)
+            query = filtering.apply(query, filter, viewer)
         page = Page.of(query, order, args)
-        rows = await info.context.rows(page.statement, quick=False)
+        with fit("after" if args.after else "before" if args.before else "filter"):
+            rows = await info.context.rows(page.statement, quick=False)
         return page.connection(rows, of.of_rows)
 
     kinds: dict[str, Any] = {"return": Connection[of.graphql]}  # type: ignore[name-defined]
@@ -134,7 +141,7 @@ class _Filter:
         described = f"Only the {spoken(many)} for which all that is given holds."
         self.type: Any = strawberry.input(type(f"{of.graphql.__name__}Filter", (), fields), description=described)
 
-    def apply(self, query: Select[Any], given: Any) -> Select[Any]:
+    def apply(self, query: Select[Any], given: Any, holder: Holder) -> Select[Any]:
         """Raises Invalid for an id of another kind."""
         for name, attribute in self._attributes.items():
             value, target = getattr(given, name), self._references[name]
@@ -143,7 +150,8 @@ class _Filter:
             if target is not None and value is not None:
                 model, theirs = target
                 public_id = id_of(model.__entity__, value, field=f"filter.{name}")
-                query = query.where(attribute.in_(select(theirs).where(model.public_id == public_id)))
+                found = select(theirs).where(model.public_id == public_id, visible(model, holder))
+                query = query.where(attribute.in_(found))
             else:
                 query = query.where(attribute.is_(None) if value is None else attribute == value)
         return query
@@ -177,6 +185,11 @@ class _Ordering:
         field: Any = strawberry.enum(
             made, name=f"{name}OrderField", description=f"What {spoken(many)} can be ordered by."
         )
+        if len({key for key, _ in members}) < len(members):
+            raise TypeError(f"{name} has two orders that differ in upper and lower case only")
+        for each in attributes:
+            if values_of(each).kind is str and not 0 < (column_of(each).type.length or 0) <= LONGEST_TEXT:  # type: ignore[attr-defined]
+                raise TypeError(f"{each} is too long to order by: a cursor holds it (String({LONGEST_TEXT}) at most)")
         for value, each in zip(field.__strawberry_definition__.values, attributes or [self._unique], strict=True):
             values_of(each)
             value.description = said_of(each)

@@ -27,7 +27,7 @@ from gql_app.api.payloads import UserError, faults_as
 from gql_app.audiences.conditions import seen
 from gql_app.changes.tracking import Tracked
 from gql_app.declared.entity import Declared, declared
-from gql_app.declared.values import camel, known_enum, spoken, words
+from gql_app.declared.values import camel, fit, known_enum, spoken, words
 from gql_app.errors import NotFound
 from gql_app.viewer import Viewer
 
@@ -93,10 +93,13 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
         def run(session: Session) -> Any:
             found = {each.name: _load(session, viewer, each, values[each.name]) for each in parameters}
             entity = work(session, viewer, **found)
+            if not isinstance(entity, of.model):
+                raise TypeError(f"{name} has returned {type(entity).__name__} and no {of.model.__name__}")
             session.flush()
             return of.of(entity)
 
-        return payload(**{words(of.graphql.__name__): await info.context.write(run)})
+        with fit(None):
+            return payload(**{words(of.graphql.__name__): await info.context.write(run)})
 
     described = strawberry.argument(description=f"What `{to_camel_case(name)}` takes.")
     resolve.__annotations__ = {
@@ -117,21 +120,37 @@ def _parameters(work: Any, own: type[Tracked]) -> list[_Parameter]:
         raise TypeError(
             f"{work.__name__} must be a unit of work: def {work.__name__}(session: Session, viewer: Viewer, …)"
         )
+    if not known[2:]:
+        raise TypeError(f"{work.__name__} takes nothing but the session and the viewer: give it at least one parameter")
     found: list[_Parameter] = []
     for each in known[2:]:
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+            raise TypeError(
+                f"{work.__name__} takes *{each.name}: name its parameters, they are the fields of its input"
+            )
         hint, description = hints[each.name], f"The {spoken(each.name)}."
         if get_origin(hint) is Annotated:
             hint, *notes = get_args(hint)
             description = next((note for note in notes if isinstance(note, str)), description)
-        model = hint if isinstance(hint, type) and issubclass(hint, Tracked) else None
+        model = hint if _is_model(hint) else None
         if isinstance(hint, type) and issubclass(hint, enum.Enum):
             known_enum(hint)
         if model is not None:
             description = f"The id of the {spoken(each.name)}."
         first = model is own and all(other.field != "id" for other in found)
         field = "id" if first else f"{each.name}_id" if model else each.name
+        if model is None and any(_is_model(one) for one in get_args(hint)):
+            raise TypeError(f"{work.__name__}({each.name}) may be left out: take its id as a text, and look it up")
+        if any(to_camel_case(other.field) == to_camel_case(field) for other in found):
+            raise TypeError(
+                f"{work.__name__} has two parameters that become the field {to_camel_case(field)} of its input"
+            )
         found.append(_Parameter(each.name, field, hint, model, each.default, description))
     return found
+
+
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Tracked)
 
 
 def _input(parameters: Sequence[_Parameter], name: str) -> Any:

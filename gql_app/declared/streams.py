@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import InstrumentedAttribute
 from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.nodes import first_seen
+from gql_app.audiences.kinds import root_of
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import attributes_of, value_of
@@ -37,8 +39,12 @@ def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
     if tracked is None or tracked.secret:
         why = "secret: its values are not recorded" if tracked else "not tracked: declare it with tracked(…)"
         raise TypeError(f"{attribute} cannot be subscribed to, it is {why}")
-    event = _event(of, attribute)
+    if attribute.key not in sa_inspect(of.model).local_table.c and root_of(of.model) is not of.model:
+        raise TypeError(f"{attribute} belongs to the base, whose stream tells of all of the kind: declare it there")
     name = of.graphql.__name__
+    if attribute.key in ("cursor", "event", "occurred_at", "of", words(name)):
+        raise TypeError(f"{attribute} has a name that each event has for something else: write its stream yourself")
+    event = _event(of, attribute)
 
     async def resolve(self: Any, info: Info, id: Only = None, after: After = None) -> Any:
         info.context.require_viewer()

@@ -1,6 +1,8 @@
 """Which GraphQL type the values of a column have."""
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -11,8 +13,12 @@ from sqlalchemy import Column
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
-from gql_app.changes.stored import python_type
+from gql_app.changes.stored import bare_type, python_type
+from gql_app.changes.tracking import Attribute, attributes_of
+from gql_app.db import is_unfit
+from gql_app.errors import Invalid
 
+_SHOWN = Attribute("", Column(), secret=False)
 _KNOWN = (bool, int, float, Decimal, str, datetime, date, time, UUID)
 
 
@@ -35,6 +41,11 @@ def values_of(attribute: InstrumentedAttribute[Any]) -> Values:
     """
     column = column_of(attribute)
     kind = python_type(column.type)
+    model: Any = attribute.class_
+    if attributes_of(model).get(attribute.key, _SHOWN).secret:
+        raise TypeError(f"{attribute} is secret: nobody may read it, filter by it or order by it")
+    if kind is datetime and not getattr(bare_type(column.type), "timezone", False):
+        raise TypeError(f"{attribute} holds moments without a timezone: make its column UtcDateTime")
     if issubclass(kind, enum.Enum):
         return Values(known_enum(kind), bool(column.nullable))
     if kind not in _KNOWN:
@@ -61,6 +72,17 @@ def column_of(attribute: InstrumentedAttribute[Any]) -> Column[Any]:
     if not isinstance(column, Column):
         raise TypeError(f"{attribute} is no column attribute")
     return column
+
+
+@contextmanager
+def fit(field: str | None) -> Iterator[None]:
+    """Raises Invalid for a value that somebody has sent and that cannot be one of its column."""
+    try:
+        yield
+    except Exception as error:
+        if not is_unfit(error):
+            raise
+        raise Invalid("A value is too long, too large or otherwise none that can be kept here.", field=field) from error
 
 
 def said_of(attribute: InstrumentedAttribute[Any]) -> str:
