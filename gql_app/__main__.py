@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from gql_app.application import named
 from gql_app.commands import deliveries, inside, maintenance, serve
 from gql_app.db import is_outage
-from gql_app.errors import GqlAppError
+from gql_app.errors import ConfigurationError, GqlAppError
 from gql_app.settings import choose_app, chosen_app
 
 QUIET = ("alembic", "twilio")
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The application is chosen first: its verticals bring commands, too."""
-    first = argparse.ArgumentParser(add_help=False)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--app", metavar="MODULE:NAME", help="the list of verticals to serve (or GQL_APP_APP)")
     chosen = first.parse_known_args(argv)[0].app
     if chosen is not None:
@@ -45,13 +45,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="gql-app",
         description="A GraphQL backend in which a committed change reaches people.",
         parents=[first],
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (serve, maintenance, deliveries):
         group.add_to(commands)
-    for vertical in named(chosen_app()).verticals:
+    try:
+        verticals = named(chosen_app()).verticals
+    except ConfigurationError as error:
+        parser.epilog = f"Commands of verticals are missing: {error.message}"
+        parser.parse_args(argv)  # help, or a slip of the pen, needs no application
+        raise
+    for vertical in verticals:
         if vertical.commands is not None:
-            vertical.commands(commands)
+            try:
+                vertical.commands(commands)
+            except (argparse.ArgumentError, ValueError) as error:
+                raise ConfigurationError(f"The commands of {vertical.name} cannot be added: {error}") from error
     args = parser.parse_args(argv)
     return args if hasattr(args, "run") else argparse.Namespace(**vars(args), run=inside.run)
 

@@ -121,6 +121,10 @@ class App:
             try:
                 await task(self)
                 return
+            except asyncio.CancelledError:
+                if (this := asyncio.current_task()) is None or this.cancelling():
+                    raise
+                logger.error("a task of the vertical %s has cancelled itself; it is begun again", name)
             except Exception:
                 logger.exception("a task of the vertical %s failed; it is begun again in %.0f s", name, pause)
             await asyncio.sleep(pause)
@@ -148,6 +152,8 @@ class App:
         if scheme.lower() == "bearer" and token:
             shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at)
             viewer = await self.application.authentication.viewer_of(shown)
+            if viewer is not None and not viewer.is_on:
+                viewer = None
             context.identify(None if viewer is None else replace(viewer, catalog=self.application.catalog))
         return context
 

@@ -20,7 +20,7 @@ from gql_app.declared.entity import Declared, declared
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force, registrations_of
 from gql_app.errors import ConfigurationError
-from gql_app.migrations import ENGINE, Branch
+from gql_app.migrations import BEFORE, ENGINE, OURS, Branch
 from gql_app.schema import build
 from gql_app.settings import DEFAULT_APP
 
@@ -41,8 +41,11 @@ class Application:
             if missing := [other.name for other in each.needs if other not in self.verticals]:
                 raise ConfigurationError(f"The vertical {each.name!r} needs {missing[0]!r}: add it to the list.")
         names = [each.name for each in self.verticals]
-        if twice := sorted({name for name in names if names.count(name) > 1 or name == ENGINE.name}):
+        if twice := sorted({name for name in names if names.count(name) > 1 or name in (ENGINE.name, BEFORE.name)}):
             raise ConfigurationError(f"Two verticals have the name {twice[0]!r}: the database tells them apart by it.")
+        for vertical in self.verticals:
+            if vertical.name in OURS and vertical.migrations not in (None, OURS[vertical.name]):
+                raise ConfigurationError(f"{vertical.name!r} is the name of a vertical of gql_app: take another one.")
         configure_mappers()
         entities = [(each, declared(kind)) for each in self.verticals for kind in each.entities]
         roots: list[Model] = [Delivery, *(entity.model for _, entity in entities)]
@@ -52,6 +55,12 @@ class Application:
             self.models = tuple(each for each in tracked_models() if each in self.catalog)
         except Untrackable as error:
             raise ConfigurationError(f"The models of this application do not fit together: {error}") from error
+        for bringing, shown in entities:
+            if strange := [other for other in shown.refers if other not in self.catalog]:
+                raise ConfigurationError(
+                    f"{shown.graphql.__name__} of {bringing.name} shows a {strange[0].__name__}, which no vertical of "
+                    "this application has among its entities or models."
+                )
         self.nodes = Nodes(self._nodes(entities))
         self.rules = tuple(dict.fromkeys(rule for each in self.verticals for rule in each.rules))
         self._refuse_strange_roles()
@@ -132,8 +141,8 @@ def named(place: str) -> Application:
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"GQL_APP_APP names {place!r}, and there is no such thing: {error}") from error
+        raise ConfigurationError(f"The application {place!r} cannot be found: {error}") from error
     verticals = tuple(found) if isinstance(found, Sequence) else ()
     if not verticals or not all(isinstance(each, Vertical) for each in verticals):
-        raise ConfigurationError(f"GQL_APP_APP names {place!r}, which is no list of verticals")
+        raise ConfigurationError(f"The application {place!r} is no list of verticals.")
     return Application(verticals)

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -51,6 +51,11 @@ class Viewer:
         return Scope(self.id, self.catalog.seen_whole_by(self.roles), self.is_admin, keys, catalog=self.catalog)
 
     @property
+    def is_on(self) -> bool:
+        """Whether she is known by an id that a column can hold, and has not expired."""
+        return abs(self.id) < 2**63 and (self.expires_at is None or self.expires_at > datetime.now(UTC))
+
+    @property
     def lifetime(self) -> Lifetime:
         """Until when streams that were opened as this viewer may go on."""
         expired = Unauthenticated("This session has expired; sign in again.")
@@ -71,7 +76,7 @@ class Viewer:
 
     def sees_whole(self, entity: str) -> bool:
         """Whether this viewer may see every entity of the kind."""
-        if self.is_admin and entity not in self.catalog.confidential:
+        if self.is_admin and entity in self.catalog.kinds and entity not in self.catalog.confidential:
             return True
         return entity in self.catalog.seen_whole_by(self.roles)
 

@@ -106,11 +106,11 @@ async def owed_by(db: Database, request: FuelRequest, status: FuelRequestStatus)
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("no.such.module:ALL", "there is no such thing"),
-        ("gql_app.demo.verticals:NONE", "there is no such thing"),
-        ("gql_app.demo.verticals", "there is no such thing"),
+        ("no.such.module:ALL", "cannot be found"),
+        ("gql_app.demo.verticals:NONE", "cannot be found"),
+        ("gql_app.demo.verticals", "cannot be found"),
         ("gql_app.demo.people:fill", "no list of verticals"),
-        ("gql_app.errors:__all__", "there is no such thing"),
+        ("gql_app.errors:__all__", "cannot be found"),
         ("tests.people:PASSWORD", "no list of verticals"),
     ],
 )

@@ -13,12 +13,13 @@ KEY = "the key of the identity provider, which signs with it"
 
 async def who(credentials: Credentials) -> Viewer | None:
     """Whose token it is."""
+    required = {"require": ["exp", "sub"]}
     try:
-        claims = jwt.decode(credentials.token, KEY, algorithms=["HS256"], audience="harbour")
-    except jwt.InvalidTokenError:
+        claims = jwt.decode(credentials.token, KEY, algorithms=["HS256"], audience="harbour", options=required)
+        skipper, until = int(claims["sub"]), datetime.fromtimestamp(claims["exp"], UTC)
+    except (jwt.InvalidTokenError, ValueError, OverflowError, OSError):
         return None
-    until = datetime.fromtimestamp(claims["exp"], UTC)
-    return Viewer(int(claims["sub"]), frozenset(claims["roles"]), as_of=credentials.as_of, expires_at=until)
+    return Viewer(skipper, frozenset(claims.get("roles", ())), as_of=credentials.as_of, expires_at=until)
 
 
 HARBOUR = Vertical(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy.orm import Session
 
 from gql_app import Change, Node, Owed, Viewer, clean_text, entity, mutation, on_change, related, sms
-from gql_app.errors import Conflict
+from gql_app.errors import Conflict, Forbidden
 from harbour import models
 from harbour.models import BoatStatus
 
@@ -35,7 +35,9 @@ class Boat(Node):
 
 @mutation(Boat)
 def register_boat(session: Session, viewer: Viewer, name: str) -> models.Boat:
-    """Register a boat of one's own."""
+    """Register a boat of one's own. For skippers."""
+    if session.get(models.Skipper, viewer.id) is None:
+        raise Forbidden("You are no skipper of this harbour.")
     boat = models.Boat(skipper_id=viewer.id, name=clean_text(name, field="name", longest=80, shortest=1))
     session.add(boat)
     return boat

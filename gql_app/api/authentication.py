@@ -32,8 +32,12 @@ class Credentials:
 class Authentication:
     """`viewer_of` makes a viewer of a token; None for a token that is nobody's, or no longer valid.
 
-    `look_again` finds out which roles and keys a viewer has now. It is asked when an event says that they have changed,
-    and raises Unauthenticated where she may not be here any more.
+    It is asked for each operation. `expires_at` of the viewer ends her streams: without it they go on as long as the
+    line does.
+
+    `look_again` finds out which roles a viewer has now, and raises Unauthenticated where she may not be here any more.
+    It is asked when rows that give her roles or keys have changed (`__role__`, `__grants__`). By default the roles stay
+    those of the token, until it expires. Keys that rows give are looked up in any case.
     """
 
     viewer_of: Callable[[Credentials], Awaitable[Viewer | None]]

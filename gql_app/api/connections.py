@@ -141,8 +141,8 @@ class Order:
         return str(self.column)
 
     def key(self, row: Any) -> tuple[Any, Any]:
-        value = getattr(row, _SORTED_BY if self.is_raw else self.column.key)
-        return value, getattr(row, self.unique.key)
+        found = row._mapping  # a column may be called as an attribute of rows is
+        return found[_SORTED_BY if self.is_raw else self.column.key], found[self.unique.key]
 
     @property
     def is_raw(self) -> bool:
@@ -254,6 +254,8 @@ def _decode(cursor: str, order: Order, field: str) -> tuple[Any, Any]:
 def _written(value: Any, column: InstrumentedAttribute[Any]) -> int | float | str | None:
     if value is None or type(value) in (int, float):
         return value  # type: ignore[no-any-return]
+    if isinstance(value, Decimal) and isinstance(bare_type(column.type), Numeric):
+        return format(value, "f")  # as it is: the type would round it
     return value.isoformat() if isinstance(value, datetime) else _codec(column).freeze(value).text
 
 
@@ -270,7 +272,10 @@ def _value(written: object, column: InstrumentedAttribute[Any]) -> Any:
         return float(written)  # type: ignore[arg-type]
     if not isinstance(written, str) or "\0" in written or any("\ud800" <= char <= "\udfff" for char in written):
         raise ValueError(written)
-    value = _codec(column).decode(written)
+    if isinstance(bare_type(column.type), Numeric) and kind is Decimal:
+        value: Any = Decimal(written)
+    else:
+        value = _codec(column).decode(written)
     if kind is datetime and getattr(bare_type(column.type), "timezone", True):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, Decimal) and (not value.is_finite() or len(written) > _MOST_DIGITS or "E" in written.upper()):

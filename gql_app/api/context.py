@@ -74,7 +74,9 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     async def look_again(self) -> Interest:
         """What the viewer may hear of now."""
-        self.viewer = await self._context.look_again(self._context.db, self.viewer)
+        db, catalog = self._context.db, self.viewer.catalog
+        found = replace(await self._context.look_again(db, self.viewer), catalog=catalog)
+        self.viewer = found if found.granted is not None else await with_keys(db, found)
         return Interest.of(self._wanted, self.viewer.scope)
 
     def event(self, event: ChangeEvent, scope: Scope) -> T | None:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 
 from gql_app.app import App
+from gql_app.errors import ConfigurationError
 from gql_app.settings import Settings
 
 
@@ -12,6 +13,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
+    work = getattr(args, "work", None)
+    if work is None:
+        raise ConfigurationError("This command does not say what is to be done: set_defaults(work=…) in its vertical.")
     app = App(Settings.from_environment())
     async with app.running(feed=False, deliver=False):
-        return int(await args.work(app, args))
+        return int(await work(app, args) or 0)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -88,9 +89,38 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A bare connection in a write transaction, for migrations: nothing is recorded."""
+        """A bare connection in a write transaction: nothing is recorded."""
         async with self._migrations.begin() as connection:
             yield connection
+
+    @contextlib.asynccontextmanager
+    async def migrating(self) -> AsyncIterator[AsyncConnection]:
+        """The same for migrations.
+
+        SQLite alters a table by dropping it, which would take the rows that refer to it along. So it does not enforce
+        foreign keys meanwhile; before the commit it is asked whether all hold.
+
+        Raises:
+            ConfigurationError: some do not, and did before.
+        """
+        if not self.is_sqlite:
+            async with self.writing() as connection:
+                yield connection
+            return
+        async with self._migrations.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            await raw.execute("PRAGMA foreign_keys=OFF")  # it has no effect within a transaction
+            try:
+                async with connection.begin():
+                    before = set(await _dangling(connection))
+                    yield connection
+                    if broken := sorted(set(await _dangling(connection)) - before):
+                        raise ConfigurationError(
+                            f"After the migrations rows of {broken[0][0]} refer to rows of {broken[0][1]} that are not "
+                            "there. Nothing was changed: mend the script."
+                        )
+            finally:
+                await raw.execute("PRAGMA foreign_keys=ON")
 
     async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(session, *args)`` on one snapshot of the database; it must not change anything.
@@ -236,6 +266,13 @@ class _CutOff(Exception):
 
     def __init__(self, error: DBAPIError) -> None:
         self.error = error
+
+
+async def _dangling(connection: AsyncConnection) -> list[tuple[str, str, int]]:
+    """Which table's rows refer to which table's that are not there, and how many."""
+    rows = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+    found = Counter((str(row[0]), str(row._mapping["parent"])) for row in rows)
+    return [(table, parent, count) for (table, parent), count in found.items()]
 
 
 def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:

@@ -46,6 +46,8 @@ class Declared:
     names: Sequence[str]
     queries: Sequence[type]
     subscriptions: Sequence[type]
+    refers: Sequence[type[Tracked]] = ()
+    """The models of which its fields show entities."""
 
     @property
     def kind(self) -> str:
@@ -56,9 +58,10 @@ class Declared:
         columns = [getattr(self.model, name).label(name) for name in dict.fromkeys((*self.names, *others))]
         return seen(self.model, holder).with_only_columns(*columns, maintain_column_froms=True)
 
-    def of(self, entity: Any) -> Any:
-        """The object of an entity that a unit of work has."""
-        return of_values(self.graphql, {name: getattr(entity, name) for name in self.names})
+    def of(self, session: Session, viewer: Holder, entity: Any) -> Any:
+        """The object of an entity that a unit of work has written, as it is stored; None if she may not see it."""
+        found = self.by_public_id(session, viewer, [entity.public_id])
+        return found.get(entity.public_id)
 
     def of_rows(self, rows: Sequence[Any]) -> list[Any]:
         """The objects of rows that `select` has read."""
@@ -136,12 +139,12 @@ def entity(
             raise TypeError(f"{kind.__name__} must be a Node: class {kind.__name__}(Node)")
         kind.__annotations__ = {**kind.__annotations__, "_kind": strawberry.Private[str]}
         kind._kind = model.__entity__
-        names = _make_fields(kind, model)
+        names, refers = _make_fields(kind, model)
         described = (kind.__doc__ or "").strip() or None
         made: type[T] = strawberry.type(kind, description=described)
         subscriptions: list[type] = []
         queries: list[type] = []
-        found = Declared(model, made, names, queries, subscriptions)
+        found = Declared(model, made, names, queries, subscriptions, refers)
         setattr(made, _DECLARED, found)
         queries += one_and_many(found, many, filters, orders)
         subscriptions += [stream_of(found, each) for each in streams]
@@ -150,8 +153,9 @@ def entity(
     return declare
 
 
-def _make_fields(kind: Any, model: type[Tracked]) -> list[str]:
-    """Give each field its description or resolver; returns the attributes that have to be read."""
+def _make_fields(kind: Any, model: type[Tracked]) -> tuple[list[str], list[type[Tracked]]]:
+    """Give each field its description or resolver; returns the attributes to be read, and the models it refers to."""
+    refers: list[type[Tracked]] = []
     mapper: Mapper[Any] = sa_inspect(model)
     hints = get_type_hints(kind, include_extras=True)
     names = dict.fromkeys(("public_id", *(mapper.get_property_by_column(each).key for each in mapper.primary_key)))
@@ -163,7 +167,9 @@ def _make_fields(kind: Any, model: type[Tracked]) -> list[str]:
             continue
         if isinstance(given, _Related):
             names[given.attribute.key] = None
-            setattr(kind, name, _field_of_related(given, hint, f"{kind.__name__}.{name}"))
+            target = _target_of(hint, f"{kind.__name__}.{name}")
+            refers.append(target.model)
+            setattr(kind, name, _field_of_related(given, hint, target, f"{kind.__name__}.{name}"))
             continue
         attribute = getattr(model, name, None)
         if name not in mapper.columns or not isinstance(attribute, InstrumentedAttribute):
@@ -176,7 +182,7 @@ def _make_fields(kind: Any, model: type[Tracked]) -> list[str]:
         _refuse_another_type(f"{kind.__name__}.{name}", hint, attribute)
         if given is None and name in kind.__annotations__:
             setattr(kind, name, strawberry.field(description=said_of(attribute)))
-    return list(names)
+    return list(names), refers
 
 
 def _fields_of_bases(kind: type[Any]) -> set[str]:
@@ -198,11 +204,14 @@ def _said(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
-def _field_of_related(given: _Related, hint: Any, where: str) -> Any:
+def _target_of(hint: Any, where: str) -> Declared:
     kinds = [each for each in getattr(hint, "__args__", ()) if each is not type(None)]
     if len(kinds) != 1 or type(None) not in hint.__args__:
         raise TypeError(f"{where} must be declared as `X | None`: some may not see what it refers to")
-    target = declared(kinds[0])
+    return declared(kinds[0])
+
+
+def _field_of_related(given: _Related, hint: Any, target: Declared, where: str) -> Any:
     foreign = list(column_of(given.attribute).foreign_keys)
     mapper: Mapper[Any] = sa_inspect(target.model)
     if len(foreign) != 1 or foreign[0].column not in mapper.columns.values():

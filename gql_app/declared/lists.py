@@ -29,6 +29,7 @@ from gql_app.api.connections import (
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.audiences.conditions import Holder, visible
+from gql_app.changes.stored import python_type
 from gql_app.changes.tracking import Tracked
 from gql_app.declared.values import column_of, fit, said_of, spoken, values_of, words
 
@@ -132,11 +133,10 @@ class _Filter:
         self._references = {each.key: referred(each) for each in attributes}
         fields: dict[str, Any] = {"__annotations__": {}}
         for name, each in self._attributes.items():
-            values = values_of(each)
-            kind: Any = strawberry.ID if self._references[name] else values.kind
+            kind: Any = strawberry.ID if self._references[name] else values_of(each).kind
             fields["__annotations__"][name] = kind | None
             said = f"Only those with this value. {said_of(each)}"
-            hint = " Null: only those without one." if values.nullable else ""
+            hint = " Null: only those without one." if column_of(each).nullable else " Null: any."
             fields[name] = strawberry.field(default=strawberry.UNSET, description=said + hint)
         described = f"Only the {spoken(many)} for which all that is given holds."
         self.type: Any = strawberry.input(type(f"{of.graphql.__name__}Filter", (), fields), description=described)
@@ -178,7 +178,6 @@ class _Ordering:
         keys = [getattr(of.model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
         self._unique = keys[0] if len(keys) == 1 else of.model.public_id
         self._first = attributes[0] if attributes else self._unique
-        self._latest_first = values_of(self._first).kind is datetime
         name = of.graphql.__name__
         members = [(each.key.upper(), each.key) for each in (attributes or [self._unique])]
         made: Any = enum.Enum("OrderField", members)  # type: ignore[misc]  # not known before
@@ -194,19 +193,26 @@ class _Ordering:
             values_of(each)
             value.description = said_of(each)
         default = field[self._first.key.upper()]
-        direction = OrderDirection.DESC if self._latest_first else OrderDirection.ASC
         fields: dict[str, Any] = {
-            "__annotations__": {"field": field, "direction": OrderDirection},
+            "__annotations__": {"field": field, "direction": OrderDirection | None},
             "field": strawberry.field(default=default, description="By what."),
-            "direction": strawberry.field(default=direction, description="In which direction."),
+            "direction": strawberry.field(
+                default=None, description="In which direction. Default: the latest first of moments, else ascending."
+            ),
         }
         described = f"The order of {spoken(many)}. Those with the same value are ordered by their keys."
         self.type: Any = strawberry.input(type(f"{name}Order", (), fields), description=described)
         self._model = of.model
-        self.said = f"ordered by `{to_camel_case(self._first.key)}`{', latest first,' if self._latest_first else ''}"
+        latest = ", latest first," if _is_latest_first(self._first) else ""
+        self.said = f"ordered by `{to_camel_case(self._first.key)}`{latest}"
 
     def order(self, given: Any) -> Order:
-        if given is None:
-            return Order(self._first, self._unique, descending=self._latest_first)
-        attribute = getattr(self._model, given.field.value)
-        return Order(attribute, self._unique, descending=given.direction is OrderDirection.DESC)
+        attribute = self._first if given is None else getattr(self._model, given.field.value)
+        descending = _is_latest_first(attribute)
+        if given is not None and given.direction is not None:
+            descending = given.direction is OrderDirection.DESC
+        return Order(attribute, self._unique, descending=descending)
+
+
+def _is_latest_first(attribute: InstrumentedAttribute[Any]) -> bool:
+    return python_type(column_of(attribute).type) is datetime

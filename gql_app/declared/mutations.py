@@ -96,7 +96,7 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
             if not isinstance(entity, of.model):
                 raise TypeError(f"{name} has returned {type(entity).__name__} and no {of.model.__name__}")
             session.flush()
-            return of.of(entity)
+            return of.of(session, viewer, entity)
 
         with fit(None):
             return payload(**{words(of.graphql.__name__): await info.context.write(run)})
@@ -168,7 +168,7 @@ def _payload(of: Declared, name: str) -> Any:
     entity = words(of.graphql.__name__)
     fields: dict[str, Any] = {
         "__annotations__": {entity: of.graphql | None, "errors": list[UserError]},
-        entity: strawberry.field(default=None, description="As it is now; null with errors."),
+        entity: strawberry.field(default=None, description="As it is now. Null with errors, or if you may not see it."),
         "errors": strawberry.field(default_factory=list, description="Why nothing was changed; empty otherwise."),
     }
     described = f"What `{to_camel_case(name)}` has done."

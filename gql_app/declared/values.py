@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import Column
+from sqlalchemy import BigInteger, Column
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
@@ -44,6 +44,8 @@ def values_of(attribute: InstrumentedAttribute[Any]) -> Values:
     model: Any = attribute.class_
     if attributes_of(model).get(attribute.key, _SHOWN).secret:
         raise TypeError(f"{attribute} is secret: nobody may read it, filter by it or order by it")
+    if kind is int and isinstance(bare_type(column.type), BigInteger):
+        raise TypeError(f"{attribute} may be larger than GraphQL's Int, of 32 bits: show it as a text, by a resolver")
     if kind is datetime and not getattr(bare_type(column.type), "timezone", False):
         raise TypeError(f"{attribute} holds moments without a timezone: make its column UtcDateTime")
     if issubclass(kind, enum.Enum):

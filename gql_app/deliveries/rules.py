@@ -126,7 +126,8 @@ def in_force(functions: Iterable[Rule]) -> dict[str, Any]:
 
 def registrations_of(function: Rule) -> Sequence[Registration]:
     """What a function was declared to be run for."""
-    return tuple(getattr(function, _DECLARED, ()))
+    declared: Sequence[Registration] = getattr(function, _DECLARED, ())
+    return tuple(each for each in declared if each.rule is function)  # not those that functools.wraps has copied
 
 
 def on_change(

@@ -18,9 +18,9 @@ from gql_app.db import Database
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import before, steps
 from gql_app.migrations.before import HISTORY as BEFORE
-from gql_app.migrations.branches import ENGINE, Branch
+from gql_app.migrations.branches import ENGINE, OURS, Branch
 
-__all__ = ["BEFORE", "ENGINE", "Branch", "is_current", "require_current", "take_back", "upgrade"]
+__all__ = ["BEFORE", "ENGINE", "OURS", "Branch", "is_current", "require_current", "take_back", "upgrade"]
 
 LOCK = 0x67716C5F6D6967
 """PostgreSQL's advisory lock of those who migrate: two at once would get in each other's way."""
@@ -34,6 +34,8 @@ _WAIT_FOR_OTHERS = (
 )
 _LACKS_RIGHTS = "42501"
 _IS_THERE = "42P07"
+_IS_NEEDED = "2BP01"
+"""PostgreSQL's insufficient_privilege, duplicate_table, dependent_objects_still_exist (its appendix A)."""
 
 
 async def upgrade(db: Database, branches: Sequence[Branch]) -> None:
@@ -43,7 +45,7 @@ async def upgrade(db: Database, branches: Sequence[Branch]) -> None:
         ConfigurationError: the database user may not do it, or a table of that name is there already.
     """
     try:
-        async with db.writing() as connection:
+        async with db.migrating() as connection:
             await _alone(db, connection)
             await connection.run_sync(_upgrade, branches)
     except DBAPIError as error:
@@ -60,12 +62,14 @@ async def take_back(db: Database, branch: Branch, revision: str) -> None:
         ConfigurationError: there is no way back to it.
     """
     wanted = None if revision == "base" else revision
-    async with db.writing() as connection:
-        await _alone(db, connection)
-        if branch == BEFORE:
-            await connection.run_sync(before.hand_back, wanted)
-        else:
-            await connection.run_sync(steps.take_back, branch, wanted)
+    if wanted is None and branch == ENGINE:
+        raise ConfigurationError("Without the engine's tables no vertical works: drop the database instead.")
+    try:
+        async with db.migrating() as connection:
+            await _alone(db, connection)
+            await connection.run_sync(_take_back, branch, wanted)
+    except DBAPIError as error:
+        raise _in_words(error) or error from error
 
 
 async def is_current(db: Database, branches: Sequence[Branch]) -> bool:
@@ -107,7 +111,19 @@ def _in_words(error: DBAPIError) -> ConfigurationError | None:
             f"A table or index that is to be made is there already ({said}). Nothing was changed: use another "
             "database, or on PostgreSQL another schema (ALTER ROLE … SET search_path)."
         )
+    if state == _IS_NEEDED:
+        return ConfigurationError(
+            f"Other tables refer to those that are to be dropped ({said}). Nothing was changed: take back the "
+            "verticals that need this one first."
+        )
     return None
+
+
+def _take_back(connection: Connection, branch: Branch, revision: str | None) -> None:
+    if branch == BEFORE:
+        before.hand_back(connection, revision)
+    else:
+        steps.take_back(connection, branch, revision)
 
 
 def _upgrade(connection: Connection, branches: Sequence[Branch]) -> None:

@@ -1,5 +1,6 @@
 """A vertical's migrations: a folder of Alembic scripts, one after the other."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,8 +32,10 @@ class Branch:
             raise ConfigurationError(f"The migrations of {self.name} should be in {self.path}, which is no folder.")
         directory = ScriptDirectory(str(self.path), version_locations=[str(self.path)])
         try:
-            found = list(directory.walk_revisions())[::-1]
-        except CommandError as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Alembic only warns of two scripts with one revision, and takes one
+                found = list(directory.walk_revisions())[::-1]
+        except (CommandError, UserWarning) as error:
             raise ConfigurationError(f"The migrations of {self.name} cannot be read: {error}") from error
         for earlier, later in pairwise(found):
             if later.down_revision != earlier.revision:
@@ -50,3 +53,11 @@ class Branch:
 
 ENGINE: Final = Branch("engine", Path(__file__).parent / "engine")
 """Of the change log and of what is owed."""
+
+_PACKAGE = Path(__file__).parent.parent
+OURS: Final = {
+    "accounts": _PACKAGE / "accounts" / "migrations",
+    "fuel_requests": _PACKAGE / "demo" / "fuel_requests" / "migrations",
+    "projects": _PACKAGE / "demo" / "projects" / "migrations",
+}
+"""Of the verticals whose tables older databases have, by their names: nobody else may use these."""

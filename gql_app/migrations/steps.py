@@ -18,9 +18,15 @@ VERSIONS = Table(
 )
 
 
+def is_there(connection: Connection, table: str) -> bool:
+    """Whether the schema that tables are made in has it: others may be in the search path."""
+    found = inspect(connection)
+    return found.has_table(table, schema=found.default_schema_name if connection.dialect.name == "postgresql" else None)
+
+
 def versions(connection: Connection) -> Mapping[str, str]:
     """How far each vertical is; empty where nothing was migrated yet."""
-    if not inspect(connection).has_table(VERSIONS.name):
+    if not is_there(connection, VERSIONS.name):
         return {}
     rows = connection.execute(select(VERSIONS.c.vertical, VERSIONS.c.revision))
     return {row.vertical: row.revision for row in rows}
@@ -28,7 +34,8 @@ def versions(connection: Connection) -> Mapping[str, str]:
 
 def note(connection: Connection, vertical: str, revision: str | None) -> None:
     """Write down how far a vertical is; None: it has no tables any more."""
-    VERSIONS.create(connection, checkfirst=True)
+    if not is_there(connection, VERSIONS.name):
+        VERSIONS.create(connection, checkfirst=False)
     connection.execute(delete(VERSIONS).where(VERSIONS.c.vertical == vertical))
     if revision is not None:
         connection.execute(insert(VERSIONS).values(vertical=vertical, revision=revision))

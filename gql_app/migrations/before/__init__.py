@@ -6,11 +6,12 @@ A database of that time is first brought to its end, and then taken over: from t
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, select
 
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import steps
 from gql_app.migrations.branches import ENGINE, Branch
+from gql_app.migrations.steps import is_there
 
 HISTORY: Final = Branch("before", Path(__file__).parent)
 _OF_ALEMBIC = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -25,8 +26,7 @@ def adopt(connection: Connection) -> None:
     Raises:
         ConfigurationError: it has our tables and does not say at which revision.
     """
-    there = inspect(connection)
-    if there.has_table(steps.VERSIONS.name) or not there.has_table(_A_TABLE_OF_OURS):
+    if is_there(connection, steps.VERSIONS.name) or not is_there(connection, _A_TABLE_OF_OURS):
         return
     bring_to(connection, HISTORY.head)
     for vertical, revision in _WENT_ON.items():
@@ -44,7 +44,11 @@ def hand_back(connection: Connection, revision: str | None) -> None:
         raise ConfigurationError(f"There was no revision {revision} before verticals had their own.")
     reached = steps.versions(connection)
     if reached:
-        if further := [name for name, each in reached.items() if _WENT_ON.get(name) != each]:
+        if missing := sorted(_WENT_ON.keys() - reached.keys()):
+            raise ConfigurationError(
+                f"This database never had the tables of {', '.join(missing)}: it was not one of that time."
+            )
+        if further := [name for name, each in reached.items() if _WENT_ON.get(name, each) != each]:
             raise ConfigurationError(
                 f"The tables of {', '.join(sorted(further))} are later than what {revision} knew: take them back first."
             )
@@ -57,7 +61,7 @@ def bring_to(connection: Connection, revision: str | None) -> None:
     """Make an empty database, or one of that time, one of this revision; None: without tables."""
     known = [each.revision for each in HISTORY.scripts]
     reached = _revision(connection)
-    if reached is None and inspect(connection).has_table(_A_TABLE_OF_OURS):
+    if reached is None and is_there(connection, _A_TABLE_OF_OURS):
         raise ConfigurationError(
             f"The table {_A_TABLE_OF_OURS} is there, and neither gql_app_versions nor alembic_version says which "
             "version has made it: restore one of these, or use another database or schema."
@@ -71,7 +75,7 @@ def bring_to(connection: Connection, revision: str | None) -> None:
 
 def _revision(connection: Connection) -> str | None:
     """Another Alembic may have its own in the same table: only ours counts."""
-    if not inspect(connection).has_table(_OF_ALEMBIC.name):
+    if not is_there(connection, _OF_ALEMBIC.name):
         return None
     known = {each.revision for each in HISTORY.scripts}
     return next((each for each in connection.scalars(select(_OF_ALEMBIC.c.version_num)) if each in known), None)
@@ -82,7 +86,8 @@ def _set(connection: Connection, revision: str | None) -> None:
     if reached is not None:
         connection.execute(delete(_OF_ALEMBIC).where(_OF_ALEMBIC.c.version_num == reached))
     if revision is not None:
-        _OF_ALEMBIC.create(connection, checkfirst=True)
+        if not is_there(connection, _OF_ALEMBIC.name):
+            _OF_ALEMBIC.create(connection, checkfirst=False)
         connection.execute(insert(_OF_ALEMBIC).values(version_num=revision))
     elif reached is not None and connection.execute(select(_OF_ALEMBIC)).first() is None:
         _OF_ALEMBIC.drop(connection)
