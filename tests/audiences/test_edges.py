@@ -92,6 +92,23 @@ async def test_a_member_is_removed_while_she_catches_up(
     await stream.aclose()
 
 
+async def test_an_authors_look_need_not_bring_the_keys(site: App, users: list[User]) -> None:
+    """What memberships give is looked up in any case, in the models of the application."""
+    ada = users[0]
+    start = site.feed.position
+    await do(site, join(ada), *boats())
+
+    async def look(db: Database, viewer: Viewer) -> Viewer:
+        return Viewer(viewer.id, viewer.roles, as_of=viewer.as_of)
+
+    there = context(site, viewer_of(ada, site.feed.position))
+    there.look_again = look
+    stream = there.stream([Topic("AudBoat")], str(start), itself)
+    assert await heard(stream)
+    assert stream.viewer.catalog is site.application.catalog
+    await stream.aclose()
+
+
 async def test_a_look_at_ones_keys_that_is_out_of_date_at_once(site: App, users: list[User]) -> None:
     """She is removed after her keys were looked up, and before what they open is read."""
     ada = users[0]

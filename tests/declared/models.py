@@ -101,6 +101,8 @@ class Parcel(Tracked, Timestamped, Base):
     fragile: Mapped[bool | None] = tracked()
     route: Mapped[UUID | None] = tracked(Uuid)
     pieces: Mapped[int | None] = tracked()
+    mass: Mapped[Decimal | None] = mapped_column(Numeric())
+    t: Mapped[str | None] = mapped_column(String(8))
     status: Mapped[RentalStatus | None] = tracked(Enum(RentalStatus, native_enum=False, length=16))
 
 

@@ -26,6 +26,7 @@ PAGE = """
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FIELDS = (
     "CREATED_AT", "LABEL", "WEIGHT", "PRICE", "DUE", "AT", "SEEN_AT", "FRAGILE", "ROUTE", "PIECES", "STATUS",
+    "MASS", "T",
 )  # fmt: skip
 COUNT = 23
 
@@ -44,6 +45,8 @@ def _parcel(sender: int, number: int) -> Parcel:
         "fragile": value > 0,
         "route": UUID(int=value + 2),
         "pieces": value * 10**6,
+        "mass": Decimal("1.1234567890123456789") * value,
+        "t": "tuple"[: value + 2],
         "status": statuses[value % 3],
     }
     given = {name: each for place, (name, each) in enumerate(values.items()) if (number + place) % 4}

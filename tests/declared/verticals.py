@@ -131,6 +131,8 @@ class Crane(Node):
         models.Parcel.fragile,
         models.Parcel.route,
         models.Parcel.pieces,
+        models.Parcel.mass,
+        models.Parcel.t,
         models.Parcel.status,
     ],
 )
