@@ -19,7 +19,18 @@ What is named here, in `errors`, in `accounts` and in `testing` is the public AP
 """
 
 from gql_app.api.authentication import Authentication, Credentials
-from gql_app.api.connections import Connection, Order, OrderDirection, Page, PageArgs, load_page
+from gql_app.api.connections import (
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    Order,
+    OrderDirection,
+    Page,
+    PageArgs,
+    load_page,
+)
 from gql_app.api.context import Context, Info
 from gql_app.api.ids import encode_id, id_of
 from gql_app.api.lookahead import mentioned
@@ -36,7 +47,7 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import Tracked, tracked, value_of
 from gql_app.db import Base, BigId, Database, Timestamped, UtcDateTime
-from gql_app.declared import entity, mutation, related
+from gql_app.declared import Declared, declared, entity, mutation, related, shows
 from gql_app.deliveries.graphql import DELIVERIES
 from gql_app.deliveries.messages import Addressee, Owed, email, sms
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
@@ -50,11 +61,13 @@ __all__ = [
     "DELIVERIES",
     "VISIBILITY",
     "Addressee",
+    "After",
     "App",
     "Application",
     "Audience",
     "Authentication",
     "Base",
+    "Before",
     "BigId",
     "Change",
     "ChangeEvent",
@@ -62,9 +75,12 @@ __all__ = [
     "Context",
     "Credentials",
     "Database",
+    "Declared",
+    "First",
     "Grant",
     "Holder",
     "Info",
+    "Last",
     "Lookup",
     "Node",
     "Order",
@@ -88,6 +104,7 @@ __all__ = [
     "as_values",
     "clean_text",
     "create_app",
+    "declared",
     "email",
     "encode_id",
     "entity",
@@ -110,6 +127,7 @@ __all__ = [
     "role",
     "rows",
     "seen",
+    "shows",
     "sms",
     "tracked",
     "value_of",

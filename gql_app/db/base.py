@@ -50,5 +50,5 @@ class Base(DeclarativeBase):
 class Timestamped:
     """``created_at`` and ``updated_at``, kept by mapper events; an update without a net change touches neither."""
 
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, sort_order=900)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, sort_order=901)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, sort_order=900, doc="When it was made.")
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, sort_order=901, doc="When it was last changed.")

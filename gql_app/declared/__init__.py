@@ -9,7 +9,7 @@ mutations   a unit of work as a mutation: its input, its payload, the entities t
 Each part can be left out and be written in plain Strawberry instead.
 """
 
-from gql_app.declared.entity import entity, related
+from gql_app.declared.entity import Declared, declared, entity, related, shows
 from gql_app.declared.mutations import mutation
 
-__all__ = ["entity", "mutation", "related"]
+__all__ = ["Declared", "declared", "entity", "mutation", "related", "shows"]

@@ -25,7 +25,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
 from strawberry.types.private import is_private
 
 from gql_app.api.context import Context, Info
-from gql_app.api.lookups import as_values, of_values
+from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Finder, Node, first_seen
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.audiences.kinds import kind_of
@@ -39,11 +39,11 @@ _DECLARED: Final = "__gql_app_entity__"
 
 @dataclass(frozen=True, eq=False)
 class Declared:
-    """What a declaration comes to. `names` are the attributes that are read for an object of the type."""
+    """What a declaration comes to. `names` are those of an object's attributes, and of the model's that they show."""
 
     model: type[Tracked]
     graphql: type[Any]
-    names: Sequence[str]
+    names: Mapping[str, str]
     queries: Sequence[type]
     subscriptions: Sequence[type]
     refers: Sequence[type[Tracked]] = ()
@@ -55,7 +55,8 @@ class Declared:
 
     def select(self, holder: Holder, *others: str) -> Select[Any]:
         """The rows that the holder may see, with the attributes that are read, and others."""
-        columns = [getattr(self.model, name).label(name) for name in dict.fromkeys((*self.names, *others))]
+        names = {**self.names, **{name: name for name in others}}
+        columns = [getattr(self.model, attribute).label(name) for name, attribute in names.items()]
         return seen(self.model, holder).with_only_columns(*columns, maintain_column_froms=True)
 
     def of(self, session: Session, viewer: Holder, entity: Any) -> Any:
@@ -112,6 +113,17 @@ def related(attribute: InstrumentedAttribute[Any], *, description: str | None = 
     return _Related(attribute, description)
 
 
+@dataclass(frozen=True)
+class _Shows:
+    attribute: InstrumentedAttribute[Any]
+    description: str | None
+
+
+def shows(attribute: InstrumentedAttribute[Any], *, description: str | None = None) -> Any:
+    """A field that shows an attribute of the model under another name: ``title: str = shows(models.Book.name)``."""
+    return _Shows(attribute, description)
+
+
 def entity(
     model: type[Tracked],
     *,
@@ -119,13 +131,16 @@ def entity(
     filters: Sequence[InstrumentedAttribute[Any]] = (),
     orders: Sequence[InstrumentedAttribute[Any]] = (),
     streams: Sequence[InstrumentedAttribute[Any]] = (),
+    actor: tuple[type, Lookup[int, Any]] | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Make a class a GraphQL type of the model, with a query for one by its id.
 
     ``many`` is the name of a query for those that the viewer may see: by default in the first of the ``orders``
     (moments: the latest first), filtered by equality with ``filters``. ``streams`` are tracked attributes whose changes
-    can be subscribed to. The type of a subclass by inheritance may stand beside that of its base: `node` finds both as
-    the base's. Descriptions come from the class's docstring and the columns' ``doc=``.
+    can be subscribed to; ``actor`` is the GraphQL type of who has changed it, and what finds it by the id. Descriptions
+    come from the class's docstring and the columns' ``doc=``.
+
+    The type of a subclass by inheritance may stand beside that of its base: `node` finds both as the base's.
 
     Raises:
         TypeError: a field shows nothing of the model, or has another type; or an attribute cannot be used so.
@@ -147,42 +162,45 @@ def entity(
         found = Declared(model, made, names, queries, subscriptions, refers)
         setattr(made, _DECLARED, found)
         queries += one_and_many(found, many, filters, orders)
-        subscriptions += [stream_of(found, each) for each in streams]
+        subscriptions += [stream_of(found, each, actor) for each in streams]
         return made
 
     return declare
 
 
-def _make_fields(kind: Any, model: type[Tracked]) -> tuple[list[str], list[type[Tracked]]]:
+def _make_fields(kind: Any, model: type[Tracked]) -> tuple[Mapping[str, str], list[type[Tracked]]]:
     """Give each field its description or resolver; returns the attributes to be read, and the models it refers to."""
     refers: list[type[Tracked]] = []
     mapper: Mapper[Any] = sa_inspect(model)
     hints = get_type_hints(kind, include_extras=True)
-    names = dict.fromkeys(("public_id", *(mapper.get_property_by_column(each).key for each in mapper.primary_key)))
-    names |= dict.fromkeys(kind_of(model).columns)
+    own = ("public_id", *(mapper.get_property_by_column(each).key for each in mapper.primary_key))
+    names = {name: name for name in (*own, *kind_of(model).columns)}
     inherited = _fields_of_bases(kind)
     for name, hint in hints.items():
         given = vars(kind).get(name)
         if name in ("_kind", "public_id") or name in inherited or getattr(given, "base_resolver", None) is not None:
             continue
         if isinstance(given, _Related):
-            names[given.attribute.key] = None
+            names[given.attribute.key] = given.attribute.key
             target = _target_of(hint, f"{kind.__name__}.{name}")
             refers.append(target.model)
             setattr(kind, name, _field_of_related(given, hint, target, f"{kind.__name__}.{name}"))
             continue
-        attribute = getattr(model, name, None)
-        if name not in mapper.columns or not isinstance(attribute, InstrumentedAttribute):
+        attribute = given.attribute if isinstance(given, _Shows) else getattr(model, name, None)
+        if not isinstance(attribute, InstrumentedAttribute) or attribute.key not in mapper.columns:
             raise TypeError(
                 f"{kind.__name__}.{name} shows nothing: it has no resolver, and {model.__name__} no column of that name"
             )
-        names[name] = None
+        names[name] = attribute.key
         if is_private(hint):
+            if isinstance(given, _Shows):
+                delattr(kind, name)
             continue
         _refuse_another_type(f"{kind.__name__}.{name}", hint, attribute)
-        if given is None and name in kind.__annotations__:
-            setattr(kind, name, strawberry.field(description=said_of(attribute)))
-    return list(names), refers
+        if isinstance(given, _Shows) or (given is None and name in kind.__annotations__):
+            described = given.description if isinstance(given, _Shows) else None
+            setattr(kind, name, strawberry.field(description=described or said_of(attribute)))
+    return names, refers
 
 
 def _fields_of_bases(kind: type[Any]) -> set[str]:

@@ -149,7 +149,7 @@ class _Filter:
                 continue
             if target is not None and value is not None:
                 model, theirs = target
-                public_id = id_of(model.__entity__, value, field=f"filter.{name}")
+                public_id = id_of(model.__entity__, value, field=f"filter.{to_camel_case(name)}")
                 found = select(theirs).where(model.public_id == public_id, visible(model, holder))
                 query = query.where(attribute.in_(found))
             else:

@@ -179,7 +179,7 @@ def _value(parameter: _Parameter, given: Any) -> Any:
     """Raises Invalid for an id of another kind."""
     if parameter.model is None:
         return given
-    return id_of(parameter.model.__entity__, given, field=parameter.field)
+    return id_of(parameter.model.__entity__, given, field=to_camel_case(parameter.field))
 
 
 def _load(session: Session, viewer: Viewer, parameter: _Parameter, value: Any) -> Any:
@@ -187,5 +187,5 @@ def _load(session: Session, viewer: Viewer, parameter: _Parameter, value: Any) -
         return value
     found = session.scalar(seen(parameter.model, viewer).where(parameter.model.public_id == value))
     if found is None:
-        raise NotFound(field=parameter.field)
+        raise NotFound(field=to_camel_case(parameter.field))
     return found

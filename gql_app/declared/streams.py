@@ -11,6 +11,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
+from gql_app.api.lookups import Lookup
 from gql_app.api.nodes import first_seen
 from gql_app.audiences.kinds import root_of
 from gql_app.changes.models import ChangeEvent
@@ -29,7 +30,10 @@ Only = Annotated[
 After = Annotated[str | None, strawberry.argument(description="The cursor of the last event that you have.")]
 
 
-def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
+Actor = tuple[type, Lookup[int, Any]]
+
+
+def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any], actor: Actor | None = None) -> type:
     """The type whose field becomes the subscription.
 
     Raises:
@@ -42,9 +46,9 @@ def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
     if attribute.key not in sa_inspect(of.model).local_table.c and root_of(of.model) is not of.model:
         raise TypeError(f"{attribute} belongs to the base, whose stream tells of all of the kind: declare it there")
     name = of.graphql.__name__
-    if attribute.key in ("cursor", "event", "occurred_at", "of", words(name)):
+    if attribute.key in ("cursor", "event", "occurred_at", "of", "actor", words(name)):
         raise TypeError(f"{attribute} has a name that each event has for something else: write its stream yourself")
-    event = _event(of, attribute)
+    event = _event(of, attribute, actor)
 
     async def resolve(self: Any, info: Info, id: Only = None, after: After = None) -> Any:
         info.context.require_viewer()
@@ -65,7 +69,7 @@ def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any]) -> type:
     return made
 
 
-def _event(of: "Declared", attribute: InstrumentedAttribute[Any]) -> Any:
+def _event(of: "Declared", attribute: InstrumentedAttribute[Any], actor: Actor | None) -> Any:
     name, values = of.graphql.__name__, values_of(attribute)
 
     async def now(self: Any, info: Info) -> Any:
@@ -95,5 +99,16 @@ def _event(of: "Declared", attribute: InstrumentedAttribute[Any]) -> Any:
         ),
         "of": classmethod(made),
     }
+    if actor is not None:
+        fields["actor"] = _actor(*actor)
     described = f"`{to_camel_case(attribute.key)}` of a {spoken(name)} was changed, or the {spoken(name)} is new."
     return strawberry.type(type(f"{name}{camel(attribute.key)}Change", (), fields), description=described)
+
+
+def _actor(kind: type, find: Lookup[int, Any]) -> Any:
+    async def resolve(self: Any, info: Info) -> Any:
+        actor_id = self.event.actor_id
+        return None if actor_id is None else await info.context.load(find, actor_id)
+
+    resolve.__annotations__ = {"self": Any, "info": Info, "return": kind | None}
+    return strawberry.field(resolver=resolve, description="Who did it; null for the service itself.")

@@ -1,6 +1,7 @@
 """Two people, a conflict, a stream, messages: what comes from the declaration does what was declared."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session
@@ -74,6 +75,18 @@ async def test_a_rental_from_the_offer_to_its_end(site: Running, people: dict[st
     assert await cleo.data(RENTAL, id=rental) is None
     texts = [each.body for each in await rows_of(site.app.db, Delivery) if "rental" in each.body]
     assert texts == ["12 Elm Street: the rental has ended."] * 2
+
+
+async def test_the_field_that_is_to_blame_is_named_as_clients_write_it(
+    site: Running, people: dict[str, Client]
+) -> None:
+    nobody = encode_id("DecTenant", UUID(int=1))
+    refused = await people["ada"].data(OFFER, to=nobody, place="Here")
+    assert refused["errors"] == [{"code": "NOT_FOUND", "field": ["input", "renterId"]}]
+    refused = await people["ada"].data(OFFER, to="x", place="Here")
+    assert refused["errors"] == [{"code": "INVALID", "field": ["input", "renterId"]}]
+    wrong = await people["ada"].send(RENTALS, f={"landlordId": "x"})
+    assert wrong["errors"][0]["extensions"]["field"] == ["filter", "landlordId"]
 
 
 async def test_a_stream_of_one_that_may_not_be_seen_is_refused(site: Running, people: dict[str, Client]) -> None:

@@ -1,52 +1,48 @@
-"""What people can do with projects. Each function is a unit of work."""
+"""What people can do with projects. Each function is a unit of work, and a mutation."""
 
-from uuid import UUID
+from typing import Annotated
 
-from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from gql_app import Viewer, clean_text, seen
-from gql_app.demo.projects.models import Comment, Project, ProjectStatus
-from gql_app.errors import NotFound
+from gql_app import Viewer, clean_text, mutation
+from gql_app.demo.projects import models
+from gql_app.demo.projects.graphql import Comment, Project
+from gql_app.demo.projects.models import ProjectStatus
 
 NAME_LENGTH = 200
 COMMENT_LENGTH = 5000
 
 
-def get(session: Session, viewer: Viewer, project_id: UUID, *, field: str = "id") -> Project:
-    """Raises NotFound also for a project that the viewer may not see."""
-    project = session.scalar(seen(Project, viewer).where(Project.public_id == project_id))
-    if project is None:
-        raise NotFound(field=field)
-    return project
-
-
-def comments_on(project: Project) -> Select[Comment]:
-    return select(Comment).where(Comment.project_id == project.id)
-
-
-def create(session: Session, viewer: Viewer, name: str) -> Project:
-    """Raises Invalid."""
+@mutation(Project)
+def create_project(
+    session: Session, viewer: Viewer, name: Annotated[str, f"At most {NAME_LENGTH} characters."]
+) -> models.Project:
+    """Begin a project of one's own."""
     cleaned = clean_text(name, field="name", shortest=1, longest=NAME_LENGTH)
-    project = Project(owner_id=viewer.id, name=cleaned)
+    project = models.Project(owner_id=viewer.id, name=cleaned)
     session.add(project)
-    session.flush()
     return project
 
 
-def set_status(session: Session, viewer: Viewer, project_id: UUID, status: ProjectStatus) -> Project:
-    """Raises NotFound."""
-    project = get(session, viewer, project_id)
+@mutation(Project)
+def set_project_status(
+    session: Session, viewer: Viewer, project: models.Project, status: ProjectStatus
+) -> models.Project:
+    """Change the status of one's own project; admins of any."""
     project.status = status
-    session.flush()
     return project
 
 
-def add_comment(session: Session, viewer: Viewer, project_id: UUID, body: str) -> Comment:
-    """Raises Invalid, NotFound."""
+@mutation(Comment)
+def add_comment(
+    session: Session,
+    viewer: Viewer,
+    project: models.Project,
+    body: Annotated[str, f"At most {COMMENT_LENGTH} characters."],
+) -> models.Comment:
+    """Comment on one's own project; admins on any."""
     cleaned = clean_text(body, field="body", shortest=1, longest=COMMENT_LENGTH)
-    project = get(session, viewer, project_id, field="projectId")
-    comment = Comment(
+    comment = models.Comment(
         project_id=project.id,
         project_owner_id=project.owner_id,
         author_id=viewer.id,
@@ -54,5 +50,4 @@ def add_comment(session: Session, viewer: Viewer, project_id: UUID, body: str) -
         body=cleaned,
     )
     session.add(comment)
-    session.flush()
     return comment
