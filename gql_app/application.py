@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import strawberry
+from sqlalchemy import Table
 from sqlalchemy.orm import configure_mappers
 
 from gql_app.api.authentication import NOBODY, Authentication
@@ -84,6 +85,18 @@ class Application:
         for each in self.verticals:
             place(each)
         return (ENGINE, *(Branch(each.name, each.migrations) for each in ordered if each.migrations is not None))
+
+    def tables(self, vertical: Vertical) -> Sequence[Table]:
+        """The tables of a vertical: of its models, and of what is mapped in the same packages."""
+        models: list[Any] = [*(declared(each).model for each in vertical.entities), *vertical.models]
+        packages = {each.__module__.rpartition(".")[0] or each.__module__ for each in models}
+        found: dict[Table, None] = {}
+        for model in models:
+            for mapper in model.registry.mappers:
+                package = mapper.class_.__module__.rpartition(".")[0] or mapper.class_.__module__
+                if package in packages or root_of(mapper.class_) is root_of(model):
+                    found |= dict.fromkeys(table for table in mapper.tables if isinstance(table, Table))
+        return tuple(found)
 
     @property
     def session_info(self) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""`new-model` writes a vertical that runs, and `makemigration` a script that runs as it is."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.library.conftest import Library
+
+WEIGHT = """    weight: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
+    seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+"""
+
+
+def call(library: Library, *arguments: str) -> str:
+    """What a command printed; it must have succeeded."""
+    done = library.run("--app", "fuel_trucks:ALL", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_new_model_runs_with_its_migration_and_its_tests(library: Library) -> None:
+    made = library.run("new-model", "FuelTruck")
+    assert made.returncode == 0, made.stderr
+    assert "0001_the_fuel_trucks.py" in made.stdout
+    call(library, "migrate")
+    assert "fuelTruckStatusChanged" in call(library, "schema")
+    assert call(library, "check") == "All is well.\n"
+    assert "nothing to be done" in call(library, "makemigration", "fuel_trucks")
+    package = library.directory / "fuel_trucks"
+    again = library.run("new-model", "FuelTruck")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    own = [sys.executable, "-m", "mypy", "--strict", "--exclude", "migrations", "fuel_trucks"]
+    typed = subprocess.run(own, cwd=library.directory, capture_output=True, text=True, check=False)
+    assert typed.returncode == 0, typed.stdout
+    tested = subprocess.run(
+        [library.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", str(package)],
+        cwd=library.directory, env=library.variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+
+
+def test_what_is_added_to_a_model_is_added_to_its_table(library: Library) -> None:
+    library.run("new-model", "FuelTruck")
+    call(library, "migrate")
+    models = library.directory / "fuel_trucks" / "models.py"
+    text = models.read_text()
+    text = text.replace("import enum\n", "import enum\nfrom datetime import datetime\nfrom decimal import Decimal\n")
+    text = text.replace("import Enum, ", "import Enum, Numeric, ").replace("tracked\n\n", "UtcDateTime, tracked\n\n", 1)
+    models.write_text(text + WEIGHT)
+    wrote = call(library, "makemigration", "fuel_trucks", "-m", "Weight, and when it was seen")
+    assert wrote == "Wrote fuel_trucks/migrations/0002_weight_and_when_it_was_seen.py.\n"
+    script = (library.directory / "fuel_trucks" / "migrations" / "0002_weight_and_when_it_was_seen.py").read_text()
+    assert "gql_app" not in script
+    call(library, "migrate")
+    assert "nothing to be done" in call(library, "makemigration", "fuel_trucks")
+    call(library, "migrate", "--back", "fuel_trucks:0001")
+    call(library, "migrate")
+    assert call(library, "check") == "All is well.\n"
+
+
+@pytest.mark.only_on("sqlite", reason="nothing is opened")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("new-model", "boat"), "a word like Boat"),
+        (("new-model", "Fish", "--plural", "fish"), "other than the model's own"),
+        (("makemigration", "boats"), "No vertical 'boats' has migrations"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(library: Library, arguments: tuple[str, ...], sentence: str) -> None:
+    done = library.run(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
