@@ -54,7 +54,7 @@ class Found:
         self.requests = list(session.scalars(select(FuelRequest)))
         self.decided = [r for r in self.requests if r.status is not FuelRequestStatus.PENDING]
         self.deliveries = list(session.scalars(select(Delivery)))
-        self.of_decisions = [d for d in self.deliveries if d.rule.startswith("fuel_requests.")]
+        self.of_decisions = [d for d in self.deliveries if d.rule.startswith("demo.fuel_requests.")]
 
 
 def script(rng: random.Random, faults: list[str]) -> list[str]:

@@ -104,7 +104,7 @@ class Older:
             self._row("fuel_requests", public_id=public_id, requester_id=ADA, status=status, litres=1050, note=note)
             told = {"status": "PENDING", "litres": "10.50", "note": note}
             self._created(UUID(int=0xC0 + number), "FuelRequest", public_id, ADA, **told)
-        self._decide(DECIDED, "FuelRequest", UUID(int=0x20), "APPROVED", "demo.fuel_requests.rules.tell_requester")
+        self._decide(DECIDED, "FuelRequest", UUID(int=0x20), "APPROVED", "fuel_requests.rules.tell_requester")
 
     def _decide(self, change_set: UUID, entity_type: str, entity_id: UUID, status: str, rule: str) -> None:
         decisions = f'{{"{rule}":{{"owed":{{"EMAIL":1,"SMS":1}}}}}}'
@@ -112,7 +112,7 @@ class Older:
         self._log.append(Told(change_set, "UPDATED", entity_type, entity_id, ADA, "status", before, status, decisions))
 
     def _messages(self) -> None:
-        rule, cause = "demo.fuel_requests.rules.tell_requester", UUID(int=0x20)
+        rule, cause = "fuel_requests.rules.tell_requester", UUID(int=0x20)
         self._message(1, "SMS", "SENT", "SENT", rule, DECIDED, cause)
         self._message(2, "EMAIL", "SENDING", None, rule, DECIDED, cause)
         for number, (user_id, state, outcome) in enumerate(
@@ -169,7 +169,7 @@ class Older:
 
     def _projects(self) -> None:
         project, kept, deleted = UUID(int=0x70), UUID(int=0x71), UUID(int=0x72)
-        rule = "demo.projects.rules.tell_owner"
+        rule = "projects.rules.tell_owner"
         self._row("projects", public_id=project, owner_id=ADA, name="Bridge", status="ACTIVE")
         self._created(UUID(int=0x80), "Project", project, ADA, name="Bridge", status="PLANNED")
         ids: dict[str, object] = {"project_id": 1, "project_owner_id": ADA, "author_id": ADA, "project": project}

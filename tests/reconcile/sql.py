@@ -65,7 +65,7 @@ DECISION, LITRES = event(DECIDED, "status"), event(DECIDED, "litres", "CREATED")
 FIRST_STATUS, LAST_STATUS = event(PROJECT, "status", which="min"), event(PROJECT, "status")
 GONE = "entity_type = 'Comment' AND kind = 'DELETED'"
 
-RULE = "rule = 'fuel_requests.rules.tell_requester'"
+RULE = "rule = 'demo.fuel_requests.rules.tell_requester'"
 SMS_DECIDED = f"channel = 'SMS' AND cause_id = {DECIDED}"
 FAILING = f"channel = 'SMS' AND recipient = '{ADA}' AND state = 'DEAD'"
 SENT_SMS = "channel = 'SMS' AND state = 'SENT'"
