@@ -47,7 +47,7 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import Tracked, tracked, value_of
 from gql_app.db import Base, BigId, Database, Timestamped, UtcDateTime
-from gql_app.declared import Declared, declared, entity, mutation, related, shows
+from gql_app.declared import ANYBODY, Declared, declared, entity, mutation, related, shows
 from gql_app.deliveries.graphql import DELIVERIES
 from gql_app.deliveries.messages import Addressee, Owed, email, sms
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
@@ -58,6 +58,7 @@ from gql_app.viewer import Viewer
 from gql_app.visibility.graphql import VISIBILITY
 
 __all__ = [
+    "ANYBODY",
     "DELIVERIES",
     "VISIBILITY",
     "Addressee",

@@ -38,7 +38,7 @@ from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.server import announced_stop, leave_alone_what_stays
-from gql_app.settings import Settings
+from gql_app.settings import Settings, database_url
 from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
@@ -65,7 +65,7 @@ class App:
         settings.refuse_unsafe()
         self.settings = settings
         self.application = named(settings.app) if verticals is None else Application(verticals)
-        self.db = Database(settings.database_url.reveal(), patient=patient)
+        self.db = Database(database_url(settings.database_url.reveal()), patient=patient)
         self.db.session_info |= self.application.session_info
         self.backend = make_backend(settings.broadcast_url.reveal())
         self.doorbell = Doorbell(Broadcast("memory://") if self.backend is None else Broadcast(backend=self.backend))

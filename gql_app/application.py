@@ -112,7 +112,8 @@ class Application:
             other = known.setdefault(kind, (vertical, finder))
             if other[1] is not finder:
                 raise ConfigurationError(
-                    f"Nodes of the kind {kind} are found in two ways, by {other[0].name} and {vertical.name}."
+                    f"Nodes of the kind {kind} are found in two ways, by {other[0].name} and {vertical.name}: leave "
+                    "one of the two types out of entities=…, or one of the finders out of nodes=…."
                 )
         return {kind: finder for _, kind, finder in brought}
 
@@ -149,6 +150,8 @@ def named(place: str) -> Application:
         ConfigurationError: there are none in this place, or they do not fit together.
     """
     module, _, attribute = place.partition(":")
+    if not module or not attribute:
+        raise ConfigurationError(f"{place!r} names no application: write MODULE:NAME, as boats:ALL.")
     if place != DEFAULT_APP and not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: somebody's package beside where she stands
     try:

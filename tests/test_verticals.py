@@ -108,7 +108,7 @@ async def owed_by(db: Database, request: FuelRequest, status: FuelRequestStatus)
     [
         ("no.such.module:ALL", "cannot be found"),
         ("gql_app.demo.verticals:NONE", "cannot be found"),
-        ("gql_app.demo.verticals", "cannot be found"),
+        ("gql_app.demo.verticals", "write MODULE:NAME"),
         ("gql_app.demo.people:fill", "no list of verticals"),
         ("gql_app.errors:__all__", "cannot be found"),
         ("tests.people:PASSWORD", "no list of verticals"),

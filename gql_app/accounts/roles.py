@@ -4,7 +4,7 @@ import enum
 
 
 class Role(enum.Enum):
-    """What somebody may do. A USER sees her own, an APPROVER every fuel request, an ADMIN everything."""
+    """What somebody may do. A USER sees her own, an ADMIN everything. What an APPROVER may do the verticals say."""
 
     USER = "USER"
     APPROVER = "APPROVER"

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import keyword
 import re
 import tempfile
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gql_app.api.vertical import Vertical
 from gql_app.application import Application, named
 from gql_app.db import Database
+from gql_app.deliveries.graphql import DELIVERIES
 from gql_app.errors import ConfigurationError, Invalid
 from gql_app.migrations import Branch
 from gql_app.migrations.generate import generate
 from gql_app.settings import chosen_app
+from gql_app.visibility.graphql import VISIBILITY
 
 FILES = ("__init__.py", "models.py", "graphql.py", "tests/__init__.py", "tests/test_{plural}.py")
 
@@ -28,7 +31,7 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run_makemigration)
     parser = commands.add_parser("new-model", help="write a vertical for a model, with its migration and tests")
     parser.add_argument("name", help="of the model, as Boat")
-    parser.add_argument("--plural", help="the name of the package and of the list (default: with an s)")
+    parser.add_argument("--plural", help="the name of the package and of the list (default: with an s, es or ies)")
     parser.set_defaults(run=run_new_model)
 
 
@@ -59,7 +62,9 @@ def run_new_model(args: argparse.Namespace) -> int:
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]{0,39}", args.name):
         raise Invalid("The name of a model is a word like Boat or FuelRequest, of at most 40 characters.")
     word = re.sub(r"(?<!^)(?=[A-Z])", "_", args.name).lower()
-    plural = args.plural or f"{word}s"
+    if keyword.iskeyword(word) or args.name in _taken():
+        raise Invalid(f"{args.name} is a word of Python's, or the name of a type that the service has: choose another.")
+    plural = args.plural or _plural(word)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", plural) or plural == word:
         raise Invalid("The plural is a word like boats, other than the model's own.")
     package = Path.cwd() / plural
@@ -85,6 +90,21 @@ def run_new_model(args: argparse.Namespace) -> int:
     print(f"  gql-app --app {plural}:ALL serve      and  gql-app --app {plural}:ALL user add …")
     print(f"  pytest {plural}                       (pip install 'gql-app[testing]' pytest pytest-asyncio)")
     return 0
+
+
+def _taken() -> set[str]:
+    """The names of the types that a new application begins with."""
+    from gql_app.accounts import ACCOUNTS  # noqa: PLC0415  (who writes no model does not need it)
+    from gql_app.audit import AUDIT  # noqa: PLC0415
+
+    begins_with = Application((ACCOUNTS, AUDIT, DELIVERIES, VISIBILITY))
+    return {*begins_with.schema._schema.type_map, *(each.__name__ for each in begins_with.models)}
+
+
+def _plural(word: str) -> str:
+    if re.search(r"[^aeiou]y$", word):
+        return word[:-1] + "ies"
+    return word + ("es" if re.search(r"(s|x|z|ch|sh)$", word) else "s")
 
 
 def _camel(word: str) -> str:

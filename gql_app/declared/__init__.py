@@ -10,6 +10,6 @@ Each part can be left out and be written in plain Strawberry instead.
 """
 
 from gql_app.declared.entity import Declared, declared, entity, related, shows
-from gql_app.declared.mutations import mutation
+from gql_app.declared.mutations import ANYBODY, mutation
 
-__all__ = ["Declared", "declared", "entity", "mutation", "related", "shows"]
+__all__ = ["ANYBODY", "Declared", "declared", "entity", "mutation", "related", "shows"]

@@ -104,13 +104,20 @@ def declared(kind: type[Any]) -> Declared:
 @dataclass(frozen=True)
 class _Related:
     attribute: InstrumentedAttribute[Any]
+    by: Lookup[Any, Any] | None
     description: str | None
 
 
-def related(attribute: InstrumentedAttribute[Any], *, description: str | None = None) -> Any:
+def related(
+    attribute: InstrumentedAttribute[Any], *, by: Lookup[Any, Any] | None = None, description: str | None = None
+) -> Any:
     """The entity to which this foreign key refers; null for those who may not see it. The field's type says what it is:
-    ``skipper: Skipper | None = related(models.Boat.skipper_id)``."""
-    return _Related(attribute, description)
+    ``skipper: Skipper | None = related(models.Boat.skipper_id)``.
+
+    A type that was not declared with `entity` is found ``by`` a look-up, by everybody:
+    ``owner: User = related(models.Boat.owner_id, by=users_by_id)`` (of `gql_app.accounts.graphql`).
+    """
+    return _Related(attribute, by, description)
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,9 @@ def _make_fields(kind: Any, model: type[Tracked]) -> tuple[Mapping[str, str], li
             continue
         if isinstance(given, _Related):
             names[given.attribute.key] = given.attribute.key
+            if given.by is not None:
+                setattr(kind, name, _field_found_by(given, given.by, hint))
+                continue
             target = _target_of(hint, f"{kind.__name__}.{name}")
             refers.append(target.model)
             setattr(kind, name, _field_of_related(given, hint, target, f"{kind.__name__}.{name}"))
@@ -222,10 +232,26 @@ def _said(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
+def _field_found_by(given: _Related, by: Lookup[Any, Any], hint: Any) -> Any:
+    name = given.attribute.key
+
+    async def resolve(self: Any, info: Info) -> Any:
+        value = getattr(self, name)
+        return None if value is None else await info.context.load(by, value)
+
+    resolve.__annotations__ = {"self": Any, "info": Info, "return": hint}
+    return strawberry.field(resolver=resolve, description=given.description or said_of(given.attribute))
+
+
 def _target_of(hint: Any, where: str) -> Declared:
     kinds = [each for each in getattr(hint, "__args__", ()) if each is not type(None)]
     if len(kinds) != 1 or type(None) not in hint.__args__:
         raise TypeError(f"{where} must be declared as `X | None`: some may not see what it refers to")
+    if not isinstance(vars(kinds[0]).get(_DECLARED), Declared):
+        raise TypeError(
+            f"{where}: {kinds[0].__name__} is no type of @entity(…): say how it is found, as with "
+            "related(…, by=users_by_id)"
+        )
     return declared(kinds[0])
 
 

@@ -7,7 +7,8 @@
         return boat
 
 becomes `moveBoat(input: {id, berth}): {boat, errors}`. A parameter that is a tracked model is given by its id: the
-one that the mutation is about as `id`, others as `…Id`. Who may not see it is told NOT_FOUND. The function stays what
+one that the mutation is about as `id`, others as `…Id`. Who may not see it is told NOT_FOUND, unless it is
+`Annotated[User, ANYBODY]`. The function stays what
 it is.
 """
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import strawberry
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from strawberry.utils.str_converters import to_camel_case
 
@@ -33,6 +35,8 @@ from gql_app.viewer import Viewer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ANYBODY: Final = "gql_app.anybody"
+"""In ``Annotated[User, ANYBODY]``: the entity is found whoever may see it, by those who know its id."""
 _PART: Final = "__gql_app_mutation__"
 
 
@@ -46,6 +50,7 @@ class _Parameter:
     model: type[Tracked] | None
     default: Any
     description: str
+    is_checked: bool = True
 
 
 def mutation(of: type[Any], *, roles: Sequence[enum.Enum | str] = ()) -> Callable[[F], F]:
@@ -128,15 +133,19 @@ def _parameters(work: Any, own: type[Tracked]) -> list[_Parameter]:
             raise TypeError(
                 f"{work.__name__} takes *{each.name}: name its parameters, they are the fields of its input"
             )
-        hint, description = hints[each.name], f"The {spoken(each.name)}."
+        hint, notes = hints[each.name], list[Any]()
+        description = f"The {spoken(each.name)}."
         if get_origin(hint) is Annotated:
             hint, *notes = get_args(hint)
-            description = next((note for note in notes if isinstance(note, str)), description)
+            description = next((note for note in notes if isinstance(note, str) and note != ANYBODY), description)
         model = hint if _is_model(hint) else None
         if isinstance(hint, type) and issubclass(hint, enum.Enum):
             known_enum(hint)
         if model is not None:
-            description = f"The id of the {spoken(each.name)}."
+            description = next(
+                (note for note in notes if isinstance(note, str) and note != ANYBODY),
+                f"The id of the {spoken(each.name)}.",
+            )
         first = model is own and all(other.field != "id" for other in found)
         field = "id" if first else f"{each.name}_id" if model else each.name
         if model is None and any(_is_model(one) for one in get_args(hint)):
@@ -145,7 +154,7 @@ def _parameters(work: Any, own: type[Tracked]) -> list[_Parameter]:
             raise TypeError(
                 f"{work.__name__} has two parameters that become the field {to_camel_case(field)} of its input"
             )
-        found.append(_Parameter(each.name, field, hint, model, each.default, description))
+        found.append(_Parameter(each.name, field, hint, model, each.default, description, ANYBODY not in notes))
     return found
 
 
@@ -185,7 +194,8 @@ def _value(parameter: _Parameter, given: Any) -> Any:
 def _load(session: Session, viewer: Viewer, parameter: _Parameter, value: Any) -> Any:
     if parameter.model is None:
         return value
-    found = session.scalar(seen(parameter.model, viewer).where(parameter.model.public_id == value))
+    query = seen(parameter.model, viewer) if parameter.is_checked else select(parameter.model)
+    found = session.scalar(query.where(parameter.model.public_id == value))
     if found is None:
         raise NotFound(field=to_camel_case(parameter.field))
     return found

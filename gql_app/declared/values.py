@@ -89,7 +89,7 @@ def fit(field: str | None) -> Iterator[None]:
 
 def said_of(attribute: InstrumentedAttribute[Any]) -> str:
     """What the column's ``doc=`` says, or its name in a sentence."""
-    return column_of(attribute).doc or f"The {spoken(attribute.key)}."
+    return column_of(attribute).doc or f"The {spoken(attribute.key.removesuffix('_id'))}."
 
 
 def words(name: str) -> str:

@@ -37,6 +37,10 @@ def sms(to: Addressee, text: str) -> Owed:
 
 
 def email(to: Addressee, templates: Templates, name: str, /, *, address: str | None = None, **values: object) -> Owed:
-    """A mail from a template, to somebody's present address or to another one of hers."""
+    """A mail from a template, to somebody's present address or to another one of hers.
+
+    The template is ``NAME.txt``, whose first line is the subject, and ``NAME.html``, in the folder ``templates`` of the
+    package that the `Templates` are of. It has the ``values``, and the addressee as ``user``.
+    """
     mail = templates.render(name, user=to, **values)
     return Owed(Channel.EMAIL, to.id, address or to.email, mail.text, mail.subject, mail.html)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateNotFound, select_autoescape
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Templates:
     """The mail templates of one package; ``layout.html`` is shared by all."""
 
     def __init__(self, package: str) -> None:
+        self._package = package
         loaders = [PackageLoader(package), PackageLoader("gql_app.deliveries")]
         self._environment = Environment(
             loader=ChoiceLoader(loaders),
@@ -27,8 +28,19 @@ class Templates:
         )
 
     def render(self, name: str, /, **values: object) -> Mail:
-        """Render a mail; raises `jinja2.UndefinedError` for a value that the template misses."""
-        first, _, text = self._environment.get_template(f"{name}.txt").render(values).partition("\n")
+        """Render a mail.
+
+        Raises:
+            jinja2.UndefinedError: for a value that the template misses.
+            LookupError: there is no such template.
+        """
+        try:
+            of_text, of_html = (self._environment.get_template(f"{name}.{kind}") for kind in ("txt", "html"))
+        except TemplateNotFound as error:  # an OSError, which elsewhere means that the database is away
+            raise LookupError(
+                f"There is no template {error.name}: it belongs into the folder `templates` of {self._package}."
+            ) from None
+        first, _, text = of_text.render(values).partition("\n")
         subject = " ".join(first.split())  # a line break in a header would start another header
-        html = self._environment.get_template(f"{name}.html").render(values, subject=subject)
+        html = of_html.render(values, subject=subject)
         return Mail(subject, text.strip() + "\n", html)

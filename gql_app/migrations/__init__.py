@@ -88,7 +88,7 @@ async def require_current(db: Database, branches: Sequence[Branch]) -> None:
     if db.is_sqlite:
         await upgrade(db, branches)
     elif not await is_current(db, branches):
-        raise ConfigurationError("The database is not up to date: run `gql-app migrate` first.")
+        raise ConfigurationError("The database is not up to date: run `gql-app migrate` first (with the same --app).")
 
 
 async def _alone(db: Database, connection: AsyncConnection) -> None:

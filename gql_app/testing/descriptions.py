@@ -16,12 +16,17 @@ from graphql import (
 ROOTS = ("Query", "Mutation", "Subscription")
 
 
-def undescribed(schema: strawberry.Schema) -> list[str]:
+def undescribed(schema: strawberry.Schema, *, besides: strawberry.Schema | None = None) -> list[str]:
     """The types, fields, arguments, input fields and enum values without a description: ``Boat.berth``,
-    ``Query.boats(filter:)``, ``BoatStatus.AT_SEA``."""
+    ``Query.boats(filter:)``, ``BoatStatus.AT_SEA``.
+
+    ``besides``: what this schema has as well is passed over. With that of an application without one's own vertical,
+    what is left is one's own.
+    """
+    known = set() if besides is None else set(undescribed(besides))
     types = schema._schema.type_map.values()
     ours = (each for each in types if not (is_introspection_type(each) or is_specified_scalar_type(each)))
-    return sorted(name for each in ours for name in _of(each))
+    return sorted({name for each in ours for name in _of(each)} - known)
 
 
 def _of(kind: GraphQLNamedType) -> Iterator[str]:

@@ -11,7 +11,7 @@ from gql_app.api.ids import encode_id
 from gql_app.deliveries.models import Delivery
 from gql_app.testing.client import Client
 from gql_app.testing.server import Running
-from tests.declared.models import Rental, Tenant
+from tests.declared.models import Rental, Tenant, Truck
 from tests.people import PASSWORD, log_in
 from tests.things import rows_of
 
@@ -87,6 +87,18 @@ async def test_the_field_that_is_to_blame_is_named_as_clients_write_it(
     assert refused["errors"] == [{"code": "INVALID", "field": ["input", "renterId"]}]
     wrong = await people["ada"].send(RENTALS, f={"landlordId": "x"})
     assert wrong["errors"][0]["extensions"]["field"] == ["filter", "landlordId"]
+
+
+async def test_an_entity_for_anybody_is_found_out_of_sight(site: Running, people: dict[str, Client]) -> None:
+    rental = await offer(site, people["ada"], "bea", "Here")
+    await site.app.db.write(lambda session: session.add(Truck(depot="north", number=1)))
+    (truck,) = await rows_of(site.app.db, Truck)
+    park = """mutation ($id: ID!, $t: ID!) {
+        park(input: {id: $id, truckId: $t}) { rental { place } errors { code field } } }"""
+    parked = await people["ada"].data(park, id=rental, t=encode_id("DecTruck", truck.public_id))
+    assert parked["rental"] == {"place": "Here, at north"}
+    missing = await people["ada"].data(park, id=rental, t=encode_id("DecTruck", UUID(int=1)))
+    assert missing["errors"] == [{"code": "NOT_FOUND", "field": ["input", "truckId"]}]
 
 
 async def test_a_stream_of_one_that_may_not_be_seen_is_refused(site: Running, people: dict[str, Client]) -> None:

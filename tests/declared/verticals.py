@@ -10,6 +10,7 @@ import strawberry
 from sqlalchemy.orm import Session
 
 from gql_app import (
+    ANYBODY,
     Change,
     Node,
     Owed,
@@ -86,6 +87,15 @@ def end_rental(session: Session, viewer: Viewer, rental: models.Rental, because:
     return rental
 
 
+@mutation(Rental)
+def park(
+    session: Session, viewer: Viewer, rental: models.Rental, truck: Annotated[models.Truck, ANYBODY, "Any truck."]
+) -> models.Rental:
+    """Put a truck before the house."""
+    rental.place = f"{rental.place}, at {truck.depot}"
+    return rental
+
+
 @on_change(models.Rental.status, propagate=True, when=lambda change: change.new is RentalStatus.ENDED)
 def tell_both(change: Change[models.Rental]) -> Iterator[Owed]:
     for person_id in (change.subject.renter_id, change.subject.landlord_id):
@@ -154,7 +164,7 @@ class Parcel(Node):
 RENTALS = Vertical(
     "rentals",
     entities=(Tenant, Rental),
-    mutations=(offer_rental, agree, end_rental),
+    mutations=(offer_rental, agree, end_rental, park),
     rules=(tell_both, tell_the_new_one),
 )
 TRUCKS = Vertical("trucks", entities=(Truck, Crane))

@@ -6,6 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from gql_app.accounts.rules import TEMPLATES as ACCOUNT_MAILS
+from gql_app.db import is_outage
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.messages import email
 from gql_app.deliveries.models import Channel
@@ -98,3 +99,10 @@ async def test_a_line_break_in_what_becomes_a_header_is_refused(
     with pytest.raises((SendFailure, ValueError)):
         await SmtpSender(smtp_settings, MAIL_FROM).send(message)
     assert smtp.mails == []
+
+
+def test_a_template_that_is_not_there_is_no_outage() -> None:
+    """Jinja's own error is an OSError, as those of a database that is away are."""
+    with pytest.raises(LookupError, match=r"no template nowhere\.txt: .*templates") as caught:
+        REQUEST_MAILS.render("nowhere")
+    assert not is_outage(caught.value)

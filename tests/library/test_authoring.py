@@ -66,6 +66,9 @@ def test_what_is_added_to_a_model_is_added_to_its_table(library: Library) -> Non
     [
         (("new-model", "boat"), "a word like Boat"),
         (("new-model", "Fish", "--plural", "fish"), "other than the model's own"),
+        (("new-model", "User"), "the name of a type that the service has"),
+        (("new-model", "Class"), "a word of Python's"),
+        (("--app", "boats", "schema"), "write MODULE:NAME"),
         (("makemigration", "boats"), "No vertical 'boats' has migrations"),
     ],
 )

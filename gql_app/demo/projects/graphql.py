@@ -29,6 +29,7 @@ from gql_app import (
     entity,
     id_of,
     load_page,
+    related,
     seen,
     shows,
 )
@@ -48,29 +49,21 @@ from gql_app.errors import NotFound
 class Project(Node):
     """Something that somebody has begun."""
 
-    owner_id: strawberry.Private[int]
     name: str
     status: ProjectStatus
     created_at: datetime
     updated_at: datetime
-
-    @strawberry.field(description="Whose it is.")
-    async def owner(self, info: Info) -> User:
-        return await _user(info, self.owner_id)
+    owner: User = related(models.Project.owner_id, by=users_by_id, description="Whose it is.")
 
 
 @entity(models.Comment)
 class Comment(Node):
     """What somebody has to say about a project."""
 
-    author_id: strawberry.Private[int]
     project_public_id: strawberry.Private[UUID] = shows(models.Comment.project)
     body: str
     created_at: datetime
-
-    @strawberry.field(description="Who has written it.")
-    async def author(self, info: Info) -> User:
-        return await _user(info, self.author_id)
+    author: User = related(models.Comment.author_id, by=users_by_id, description="Who has written it.")
 
     @strawberry.field(description="The project that it is about.")
     async def project(self, info: Info) -> Project:
@@ -78,12 +71,6 @@ class Comment(Node):
         if project is None:
             raise NotFound  # it has left the viewer's sight since the comment was read
         return project
-
-
-async def _user(info: Info, user_id: int) -> User:
-    user = await info.context.load(users_by_id, user_id)
-    assert user is not None  # a foreign key holds it
-    return user
 
 
 def _comments(session: DbSession, viewer: Viewer, project_id: UUID, args: PageArgs) -> Connection[Comment]:
