@@ -92,7 +92,7 @@ class App:
                 if callable(close := getattr(each, "close", None)):
                     stack.callback(close)
             await self.db.reach()
-            await migrations.require_current(self.db, self.application.branches)
+            await migrations.require_current(self.db, self.application.branches, self.application.tracked_tables)
             await note_what_is_tracked(self.db, self.application.models)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())

@@ -16,7 +16,7 @@ from gql_app.api.nodes import Finder, Nodes
 from gql_app.api.vertical import Vertical
 from gql_app.audiences.kinds import Model, Untrackable, root_of
 from gql_app.audiences.registry import CATALOG, Catalog
-from gql_app.changes.tracking import tracked_models
+from gql_app.changes.tracking import mapper_of, tracked_models
 from gql_app.declared.entity import Declared, declared
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force, registrations_of
@@ -85,6 +85,12 @@ class Application:
         for each in self.verticals:
             place(each)
         return (ENGINE, *(Branch(each.name, each.migrations) for each in ordered if each.migrations is not None))
+
+    @cached_property
+    def tracked_tables(self) -> Sequence[Table]:
+        """The tables of all models."""
+        found = (table for model in self.models for table in mapper_of(model).tables if isinstance(table, Table))
+        return tuple(dict.fromkeys(found))
 
     def tables(self, vertical: Vertical) -> Sequence[Table]:
         """The tables of a vertical: of its models, and of what is mapped in the same packages."""

@@ -138,7 +138,7 @@ async def _check() -> tuple[list[Finding], bool]:
     db = Database(settings.database_url.reveal(), patient=True)
     try:
         await db.reach()
-        await migrations.require_current(db, application.branches)
+        await migrations.require_current(db, application.branches, application.tracked_tables)
         is_moved = await settle(db, application.models)
         return await db.read(reconcile, application.models), is_moved
     finally:

@@ -4,7 +4,13 @@ from asyncpg import OperatorInterventionError, PostgresConnectionError, TooManyC
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm.exc import StaleDataError
 
-AWAY = (OSError, PostgresConnectionError, OperatorInterventionError, TooManyConnectionsError)
+AWAY = (
+    ConnectionError,
+    TimeoutError,
+    PostgresConnectionError,
+    OperatorInterventionError,
+    TooManyConnectionsError,
+)
 """Broken connections, a PostgreSQL that shuts down or starts (its classes 08 and 57), or that is full (53300)."""
 LOCK_TIMEOUT = "55P03"
 """PostgreSQL's lock_not_available: its lock_timeout was over."""
@@ -15,8 +21,13 @@ RETRIED_SQLSTATES = {"40001", "40P01", LOCK_TIMEOUT}
 def is_outage(error: BaseException) -> bool:
     """Whether the database is away, which passes; not that it refused what it was told."""
     found: BaseException | None = error
+    is_the_databases = False
     while found is not None:
         if isinstance(found, AWAY) or (isinstance(found, DBAPIError) and found.connection_invalidated):
+            return True
+        # Others than the database raise OSErrors, too: a file that is missing will not come back.
+        is_the_databases = is_the_databases or isinstance(found, DBAPIError)
+        if is_the_databases and isinstance(found, OSError):
             return True
         # A connection that breaks while it is being made is wrapped twice, and not called invalidated.
         found = getattr(found, "orig", None) or found.__cause__

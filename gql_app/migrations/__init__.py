@@ -8,9 +8,9 @@ steps      runs some, and keeps `gql_app_versions`
 before     how a database gets here from the time when all had one history
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Table, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,16 +79,18 @@ async def is_current(db: Database, branches: Sequence[Branch]) -> bool:
     return all(found.get(each.name) == each.head for each in branches)
 
 
-async def require_current(db: Database, branches: Sequence[Branch]) -> None:
+async def require_current(db: Database, branches: Sequence[Branch], tables: Iterable[Table] = ()) -> None:
     """An embedded SQLite is brought up to date; whoever runs PostgreSQL decides when.
 
     Raises:
-        ConfigurationError: the tables are those of another version.
+        ConfigurationError: the tables are those of another version, or a model of these ``tables`` is ahead of them.
     """
     if db.is_sqlite:
         await upgrade(db, branches)
     elif not await is_current(db, branches):
         raise ConfigurationError("The database is not up to date: run `gql-app migrate` first (with the same --app).")
+    async with db.engine.connect() as connection:
+        await connection.run_sync(_refuse_models_ahead, list(tables))
 
 
 async def _alone(db: Database, connection: AsyncConnection) -> None:
@@ -119,6 +121,28 @@ def _in_words(error: DBAPIError) -> ConfigurationError | None:
     return None
 
 
+def _refuse_models_ahead(connection: Connection, tables: Iterable[Table]) -> None:
+    there = inspect(connection)
+    for table in tables:
+        known = {each["name"] for each in there.get_columns(table.name)} if there.has_table(table.name) else set()
+        if missing := [each.name for each in table.columns if each.name not in known]:
+            raise ConfigurationError(
+                f"A model has the column {table.name}.{missing[0]}, and the database has not: run `gql-app "
+                "makemigration` for its vertical, and `gql-app migrate`."
+            )
+
+
+def _refuse_anothers(connection: Connection, branches: Sequence[Branch]) -> None:
+    """To migrate without --app would add the demo's tables to somebody's database."""
+    reached = steps.versions(connection).keys() - {ENGINE.name}
+    mine = {each.name for each in branches} - {ENGINE.name}
+    if reached and mine and not reached & mine:
+        raise ConfigurationError(
+            f"This database is of another application (with {', '.join(sorted(reached))}). Nothing was changed: give "
+            "the --app that it is of, or use another database."
+        )
+
+
 def _take_back(connection: Connection, branch: Branch, revision: str | None) -> None:
     if branch == BEFORE:
         before.hand_back(connection, revision)
@@ -128,5 +152,6 @@ def _take_back(connection: Connection, branch: Branch, revision: str | None) -> 
 
 def _upgrade(connection: Connection, branches: Sequence[Branch]) -> None:
     before.adopt(connection)
+    _refuse_anothers(connection, branches)
     for each in branches:
         steps.upgrade(connection, each)

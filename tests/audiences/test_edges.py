@@ -179,14 +179,14 @@ async def test_a_look_that_fails_is_made_again(site: App, users: list[User]) -> 
 
     async def look(db: Database, viewer: Viewer) -> Viewer:
         if fails:
-            raise OSError("the database is away")
+            raise ConnectionError("the database is away")
         return await sessions.look_again(db, viewer)
 
     there = context(site, viewer_of(ada, site.feed.position))
     there.look_again = look
     stream = there.stream([Topic("AudBoat", "status")], None, itself)
     await do(site, *boats(3))
-    with pytest.raises(OSError, match="away"):
+    with pytest.raises(ConnectionError, match="away"):
         await stream.watch.fetch()
     fails = False
     assert await heard(stream) == await positions(site, "AudBoat")

@@ -49,6 +49,12 @@ def test_what_is_added_to_a_model_is_added_to_its_table(library: Library) -> Non
     text = text.replace("import enum\n", "import enum\nfrom datetime import datetime\nfrom decimal import Decimal\n")
     text = text.replace("import Enum, ", "import Enum, Numeric, ").replace("tracked\n\n", "UtcDateTime, tracked\n\n", 1)
     models.write_text(text + WEIGHT)
+    for command in ("check", "worker"):
+        ahead = library.run("--app", "fuel_trucks:ALL", command)
+        assert ahead.returncode == 2
+        assert (
+            "has the column fuel_trucks.weight, and the database has not: run `gql-app makemigration`" in ahead.stderr
+        )
     wrote = call(library, "makemigration", "fuel_trucks", "-m", "Weight, and when it was seen")
     assert wrote == "Wrote fuel_trucks/migrations/0002_weight_and_when_it_was_seen.py.\n"
     script = (library.directory / "fuel_trucks" / "migrations" / "0002_weight_and_when_it_was_seen.py").read_text()
@@ -58,6 +64,15 @@ def test_what_is_added_to_a_model_is_added_to_its_table(library: Library) -> Non
     call(library, "migrate", "--back", "fuel_trucks:0001")
     call(library, "migrate")
     assert call(library, "check") == "All is well.\n"
+
+
+@pytest.mark.only_on("sqlite", reason="it says the same of either")
+def test_another_applications_database_is_left_alone(library: Library) -> None:
+    """Who forgets --app would have the demo's tables."""
+    assert library.run("migrate").returncode == 0
+    other = library.run("--app", "gql_app.demo.verticals:DEMO", "migrate")
+    assert other.returncode == 2
+    assert "is of another application (with harbour)" in other.stderr
 
 
 @pytest.mark.only_on("sqlite", reason="nothing is opened")

@@ -220,7 +220,7 @@ async def test_one_vertical_is_taken_back_alone(bare: Database, tmp_path: Path) 
         (tmp_path / f"{revision}.py").write_text(BOATS.format(revision=revision, before=before))
     boats = Branch("boats", tmp_path)
     await migrate(bare)
-    await migrations.upgrade(bare, [boats])
+    await migrations.upgrade(bare, [*SERVICE.branches, boats])
 
     async def there() -> list[str]:
         async with bare.engine.connect() as connection:
@@ -237,5 +237,5 @@ async def test_one_vertical_is_taken_back_alone(bare: Database, tmp_path: Path) 
     assert await migrations.is_current(bare, SERVICE.branches)
     with pytest.raises(ConfigurationError, match="no revision 0999"):
         await migrations.take_back(bare, migrations.BEFORE, "0999")
-    await migrations.upgrade(bare, [boats])
+    await migrations.upgrade(bare, [*SERVICE.branches, boats])
     assert await there() == ["boats_0001", "boats_0002"]

@@ -441,7 +441,8 @@ async def test_a_client_that_does_not_take_an_error_in_time_is_cut_off(
 
 
 @pytest.mark.parametrize(
-    ("failure", "code"), [(OSError("the disk is away"), 1013), (BROKEN, 1013), (RuntimeError("a bug"), 1011)]
+    ("failure", "code"),
+    [(ConnectionResetError("the line is cut"), 1013), (BROKEN, 1013), (RuntimeError("a bug"), 1011)],
 )
 async def test_an_outage_is_told_from_a_fault_so_that_clients_come_back(
     people: People,
