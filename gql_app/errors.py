@@ -11,7 +11,8 @@
     ├── OutcomeUnknown       an outage in a commit: whether it was done is to be looked up
     └── ConfigurationError   the service refuses to start
 
-The docstring of a class is its default message.
+The docstring of a class is its default message. A vertical may add its own: a subclass with a ``code`` of its own, a
+text, which it names in its ``errors``.
 """
 
 import enum
@@ -19,7 +20,7 @@ from typing import ClassVar
 
 
 class ErrorCode(enum.Enum):
-    """The codes that clients may rely on; more may be added, none is renamed."""
+    """The codes that clients may rely on, besides those of verticals; more may be added, none is renamed."""
 
     INVALID = "INVALID"
     NOT_FOUND = "NOT_FOUND"
@@ -38,7 +39,7 @@ class ErrorCode(enum.Enum):
 class GqlAppError(Exception):
     """Something went wrong."""
 
-    code: ClassVar[ErrorCode] = ErrorCode.INVALID
+    code: ClassVar[ErrorCode | str] = ErrorCode.INVALID
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
@@ -47,7 +48,12 @@ class GqlAppError(Exception):
     @property
     def extensions(self) -> dict[str, object]:
         """What a GraphQL error about this carries under ``extensions``."""
-        return {"code": self.code.value}
+        return {"code": code_text(type(self))}
+
+
+def code_text(kind: type[GqlAppError]) -> str:
+    """The code of errors of this class, as clients see it."""
+    return kind.code if isinstance(kind.code, str) else kind.code.value
 
 
 class UserFault(GqlAppError):

@@ -1,11 +1,12 @@
 """The schema of an application: the parts that its verticals bring, joined."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, cast
 
 import strawberry
-from graphql import GraphQLObjectType
+from graphql import GraphQLEnumValue, GraphQLObjectType
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.tools import merge_types
@@ -19,7 +20,7 @@ from gql_app.api.nodes import Node, find_nodes
 from gql_app.api.vertical import Vertical
 from gql_app.declared.entity import declared
 from gql_app.declared.mutations import part_of
-from gql_app.errors import ConfigurationError, Invalid
+from gql_app.errors import ConfigurationError, ErrorCode, Invalid, UserFault
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
 
@@ -64,8 +65,23 @@ def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
         types=[each for vertical in verticals for each in (*vertical.types, *vertical.entities)],
         config=StrawberryConfig(auto_camel_case=True),
     )
+    _add_codes(schema._schema.type_map, [error for each in verticals for error in each.errors])
     resolve_directly(schema._schema.type_map)
     return schema
+
+
+def _add_codes(types: Mapping[str, Any], errors: Sequence[type[UserFault]]) -> None:
+    """Close the enum of error codes with those that verticals bring."""
+    codes = types.get(ErrorCode.__name__)
+    for error in errors:
+        code = error.code
+        if not isinstance(code, str) or not re.fullmatch(r"[A-Z][A-Z0-9_]*", code) or code in ErrorCode.__members__:
+            raise ConfigurationError(f"{error.__name__}.code must be a code of its own in capitals, as OVERBOOKED.")
+        if codes is not None:
+            said = (error.__doc__ or "").strip().partition("\n")[0] or None
+            codes.values = {**codes.values, code: GraphQLEnumValue(code, description=said)}
+    if codes is not None:
+        vars(codes).pop("_value_lookup", None)  # graphql-core has made it of the values before
 
 
 def _root(name: str, parts: Iterable[type]) -> type:

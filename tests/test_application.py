@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import strawberry
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_column
 
@@ -18,6 +19,7 @@ from gql_app import (
     Node,
     Settings,
     Tracked,
+    UserError,
     Vertical,
     Viewer,
     entity,
@@ -31,7 +33,7 @@ from gql_app.app import App
 from gql_app.application import Application
 from gql_app.audiences import registry
 from gql_app.deliveries.rules import registrations_of
-from gql_app.errors import ConfigurationError
+from gql_app.errors import ConfigurationError, UserFault
 
 
 class Base(DeclarativeBase):
@@ -113,6 +115,14 @@ async def nobody(credentials: Credentials) -> Viewer | None:
     return None
 
 
+@strawberry.type
+class Pump:
+    @strawberry.field
+    def pump(self) -> UserError:
+        return UserError.of(Leaking())
+
+
+OF_PUMPS = Vertical("pumps", mutations=(Pump,))
 KEEPER = Vertical("keeper", roles=("KEEPER",))
 VAULTS = Vertical("vaults", entities=(ShownVault,))
 DOORS = Vertical("doors", entities=(ShownDoor,), rules=(tell,))
@@ -141,6 +151,27 @@ def test_what_does_not_fit_together_is_refused(name: str) -> None:
     verticals, sentence = REFUSED[name]
     with pytest.raises(ConfigurationError, match=sentence):
         Application(verticals)
+
+
+class Leaking(UserFault):
+    """The boat takes in water."""
+
+    code = "LEAKING"
+
+
+class Clashing(UserFault):
+    """With a code that is there."""
+
+    code = "CONFLICT"
+
+
+def test_error_codes_of_verticals_are_the_schemas_and_no_other_applications() -> None:
+    with_it, without = Application([Vertical("x", mutations=(Pump,), errors=(Leaking,))]), Application([OF_PUMPS])
+    assert "LEAKING" in str(with_it.schema)
+    assert "The boat takes in water." in str(with_it.schema)
+    assert "LEAKING" not in str(without.schema)
+    with pytest.raises(ConfigurationError, match=r"Clashing\.code must be a code of its own"):
+        _ = Application([Vertical("x", mutations=(Pump,), errors=(Clashing,))]).schema
 
 
 def test_two_applications_may_have_kinds_of_one_name() -> None:

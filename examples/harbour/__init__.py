@@ -13,9 +13,10 @@ KEY = "the key of the identity provider, which signs with it"
 
 async def who(credentials: Credentials) -> Viewer | None:
     """Whose token it is."""
-    required = {"require": ["exp", "sub"]}
     try:
-        claims = jwt.decode(credentials.token, KEY, algorithms=["HS256"], audience="harbour", options=required)
+        claims = jwt.decode(
+            credentials.token, KEY, algorithms=["HS256"], audience="harbour", options={"require": ["exp", "sub"]}
+        )
         skipper, until = int(claims["sub"]), datetime.fromtimestamp(claims["exp"], UTC)
     except (jwt.InvalidTokenError, ValueError, OverflowError, OSError):
         return None
@@ -30,5 +31,6 @@ HARBOUR = Vertical(
     rules=(boats.tell_skipper,),
     authentication=Authentication(who),
     roles=("HARBOUR_MASTER",),
+    errors=(boats.AtSea,),
 )
 ALL = (HARBOUR, DELIVERIES, VISIBILITY)

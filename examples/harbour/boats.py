@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy.orm import Session
 
 from gql_app import Change, Node, Owed, Viewer, clean_text, entity, mutation, on_change, related, sms
-from gql_app.errors import Conflict, Forbidden
+from gql_app.errors import Forbidden, UserFault
 from harbour import models
 from harbour.models import BoatStatus
 
@@ -43,11 +43,17 @@ def register_boat(session: Session, viewer: Viewer, name: str) -> models.Boat:
     return boat
 
 
+class AtSea(UserFault):
+    """The boat has left the harbour."""
+
+    code = "AT_SEA"
+
+
 @mutation(Boat)
 def put_to_sea(session: Session, viewer: Viewer, boat: models.Boat) -> models.Boat:
-    """Leave the harbour with a boat of one's own; CONFLICT if it has left already."""
+    """Leave the harbour with a boat of one's own; AT_SEA if it has left already."""
     if boat.status is BoatStatus.AT_SEA:
-        raise Conflict("It is at sea already.", field="id")
+        raise AtSea(field="id")
     boat.status, boat.berth = BoatStatus.AT_SEA, None
     return boat
 

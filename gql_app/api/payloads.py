@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import strawberry
 
@@ -22,7 +22,8 @@ class UserError:
 
     @classmethod
     def of(cls, fault: UserFault) -> "UserError":
-        return cls(code=fault.code, message=fault.message, field=["input", *fault.field] if fault.field else None)
+        code: Any = fault.code  # a text, if a vertical has added it to the enum of its application's schema
+        return cls(code=code, message=fault.message, field=["input", *fault.field] if fault.field else None)
 
 
 def faults_as(payload: Callable[..., T]) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:

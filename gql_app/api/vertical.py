@@ -11,6 +11,7 @@ from gql_app.api.authentication import Authentication
 from gql_app.api.nodes import Finder
 from gql_app.changes.tracking import Tracked
 from gql_app.db import Database
+from gql_app.errors import UserFault
 from gql_app.settings import Settings
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Vertical:
     `migrations` is the folder of the scripts that make its tables.
 
     `authentication` says who looks; one vertical of an application may bring it. `roles` are those that users may have.
+    `errors` are its own, each with a ``code`` that becomes one of the schema's `ErrorCode`s.
     `resources` makes what a process keeps one of (`Context.resource` has it by its class; what has a `close` is closed
     at the end). `tasks` run as long as a process serves or delivers. `commands` adds commands to `gql-app`: each parser
     sets as its default ``work`` what is to be done, ``async def work(process, args) -> int``. `demo` fills
@@ -58,6 +60,7 @@ class Vertical:
     rules: tuple[Callable[..., Iterable[Any]], ...] = ()
     authentication: Authentication | None = None
     roles: tuple[type[enum.Enum] | str, ...] = ()
+    errors: tuple[type[UserFault], ...] = ()
     resources: Callable[[Settings], Iterable[object]] | None = None
     tasks: tuple[Callable[[Process], Coroutine[Any, Any, None]], ...] = ()
     commands: "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None] | None" = None

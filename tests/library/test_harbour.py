@@ -78,7 +78,7 @@ async def test_a_boat_is_registered_assigned_and_put_to_sea(library: Library) ->
             assert boat["status"] == "IN_HARBOUR"
             assert (await ada.data(PUT_TO_SEA, id=boat["id"]))["boat"] == {"status": "AT_SEA", "berth": None}
             again = await ada.data(PUT_TO_SEA, id=boat["id"])
-            assert again == {"boat": None, "errors": [{"code": "CONFLICT", "field": ["input", "id"]}]}
+            assert again == {"boat": None, "errors": [{"code": "AT_SEA", "field": ["input", "id"]}]}
             for heard in (hers, masters):
                 created, left = await heard.take(2)
                 assert (created["previousStatus"], created["status"]) == (None, "IN_HARBOUR")
@@ -129,6 +129,7 @@ def test_nothing_of_the_demo_is_in_it(library: Library) -> None:
     assert rows(library, "SELECT vertical FROM gql_app_versions ORDER BY 1") == [("engine",), ("harbour",)]
     schema = library.run("schema").stdout
     assert "type Boat implements Node" in schema
+    assert '"""The boat has left the harbour."""\n  AT_SEA' in schema
     for strange in ("FuelRequest", "Project", "signUp", "logIn", "type User ", "Comment", "setRole"):
         assert strange not in schema, strange
     loaded = library.execute(
