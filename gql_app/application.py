@@ -17,7 +17,7 @@ from gql_app.api.vertical import Vertical
 from gql_app.audiences.kinds import Model, Untrackable, root_of
 from gql_app.audiences.registry import CATALOG, Catalog
 from gql_app.changes.tracking import mapper_of, tracked_models
-from gql_app.declared.entity import Declared, declared
+from gql_app.declared.shape import Declared, declared
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force, registrations_of
 from gql_app.errors import ConfigurationError

@@ -18,8 +18,8 @@ from gql_app.api.direct import resolve_directly
 from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
 from gql_app.api.vertical import Vertical
-from gql_app.declared.entity import declared
 from gql_app.declared.mutations import part_of
+from gql_app.declared.shape import declared
 from gql_app.errors import ConfigurationError, ErrorCode, Invalid, UserFault
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]

@@ -4,7 +4,7 @@ import enum
 import inspect
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import strawberry
 from sqlalchemy import Select, select
@@ -31,16 +31,14 @@ from gql_app.api.ids import id_of
 from gql_app.audiences.conditions import Holder, visible
 from gql_app.changes.stored import python_type
 from gql_app.changes.tracking import Tracked
+from gql_app.declared.shape import Declared
 from gql_app.declared.values import column_of, fit, said_of, spoken, values_of, words
-
-if TYPE_CHECKING:
-    from gql_app.declared.entity import Declared
 
 Attributes = Sequence[InstrumentedAttribute[Any]]
 Id = Annotated[strawberry.ID, strawberry.argument(description="As `id` of the entity shows it.")]
 
 
-def one_and_many(of: "Declared", many: str | None, filters: Attributes, orders: Attributes) -> list[type]:
+def one_and_many(of: Declared, many: str | None, filters: Attributes, orders: Attributes) -> list[type]:
     """The types whose fields become queries.
 
     Raises:
@@ -59,7 +57,7 @@ def one_and_many(of: "Declared", many: str | None, filters: Attributes, orders: 
     return [strawberry.type(type(f"{name}Queries", (), fields))]
 
 
-def _one(of: "Declared") -> Any:
+def _one(of: Declared) -> Any:
     async def resolve(self: Any, info: Info, id: Id) -> Any:
         info.context.require_viewer()
         return await of.seen_by(info.context, id_of(of.kind, id))
@@ -73,7 +71,7 @@ def _one(of: "Declared") -> Any:
     )
 
 
-def _many(of: "Declared", many: str, filters: Attributes, orders: Attributes) -> Any:
+def _many(of: Declared, many: str, filters: Attributes, orders: Attributes) -> Any:
     filtering = _Filter(of, many, filters) if filters else None
     ordering = _Ordering(of, many, orders)
 
@@ -128,7 +126,7 @@ def _keep(resolve: Any, wanted: Sequence[str]) -> None:
 class _Filter:
     """An input with a field for each attribute; a foreign key is given as the id of what it refers to."""
 
-    def __init__(self, of: "Declared", many: str, attributes: Attributes) -> None:
+    def __init__(self, of: Declared, many: str, attributes: Attributes) -> None:
         self._attributes = {each.key: each for each in attributes}
         self._references = {each.key: referred(each) for each in attributes}
         fields: dict[str, Any] = {"__annotations__": {}}
@@ -173,7 +171,7 @@ def referred(attribute: InstrumentedAttribute[Any]) -> tuple[type[Tracked], Any]
 class _Ordering:
     """By one of these attributes, or by the first of them; by the key where there is none."""
 
-    def __init__(self, of: "Declared", many: str, attributes: Attributes) -> None:
+    def __init__(self, of: Declared, many: str, attributes: Attributes) -> None:
         mapper: Mapper[Any] = sa_inspect(of.model)
         keys = [getattr(of.model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
         self._unique = keys[0] if len(keys) == 1 else of.model.public_id

@@ -28,7 +28,7 @@ from gql_app.api.ids import id_of
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.audiences.conditions import seen
 from gql_app.changes.tracking import Tracked
-from gql_app.declared.entity import Declared, declared
+from gql_app.declared.shape import Declared, declared
 from gql_app.declared.values import camel, fit, known_enum, spoken, words
 from gql_app.errors import NotFound
 from gql_app.viewer import Viewer

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import strawberry
 from sqlalchemy import inspect as sa_inspect
@@ -17,12 +17,9 @@ from gql_app.audiences.kinds import root_of
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import attributes_of, value_of
+from gql_app.declared.shape import Declared
 from gql_app.declared.values import camel, spoken, values_of, words
 from gql_app.errors import NotFound
-
-if TYPE_CHECKING:
-    from gql_app.declared.entity import Declared
-
 
 Only = Annotated[
     strawberry.ID | None, strawberry.argument(description="Only of this one; NOT_FOUND if you may not see it.")
@@ -33,7 +30,7 @@ After = Annotated[str | None, strawberry.argument(description="The cursor of the
 Actor = tuple[type, Lookup[int, Any]]
 
 
-def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any], actor: Actor | None = None) -> type:
+def stream_of(of: Declared, attribute: InstrumentedAttribute[Any], actor: Actor | None = None) -> type:
     """The type whose field becomes the subscription.
 
     Raises:
@@ -69,7 +66,7 @@ def stream_of(of: "Declared", attribute: InstrumentedAttribute[Any], actor: Acto
     return made
 
 
-def _event(of: "Declared", attribute: InstrumentedAttribute[Any], actor: Actor | None) -> Any:
+def _event(of: Declared, attribute: InstrumentedAttribute[Any], actor: Actor | None) -> Any:
     name, values = of.graphql.__name__, values_of(attribute)
 
     async def now(self: Any, info: Info) -> Any:
