@@ -37,7 +37,6 @@ from gql_app.api.lookahead import mentioned
 from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
-from gql_app.api.vertical import Process, Vertical
 from gql_app.app import App, create_app
 from gql_app.application import Application
 from gql_app.audiences import Audience, Grant, grant, key, owner, parent, person, role, rows
@@ -50,10 +49,21 @@ from gql_app.db import Base, BigId, Database, Timestamped, UtcDateTime
 from gql_app.declared import ANYBODY, Declared, declared, entity, mutation, related, shows
 from gql_app.deliveries.graphql import DELIVERIES
 from gql_app.deliveries.messages import Addressee, Owed, email, sms
+from gql_app.deliveries.models import Channel
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
+from gql_app.deliveries.senders import (
+    Ambiguous,
+    CredentialsRefused,
+    Outgoing,
+    PermanentFailure,
+    Receipt,
+    Sender,
+    TransientFailure,
+)
 from gql_app.deliveries.templates import Templates
 from gql_app.settings import Secret, Settings
 from gql_app.texts import clean_text
+from gql_app.vertical import Process, Vertical
 from gql_app.viewer import Viewer
 from gql_app.visibility.graphql import VISIBILITY
 
@@ -63,6 +73,7 @@ __all__ = [
     "VISIBILITY",
     "Addressee",
     "After",
+    "Ambiguous",
     "App",
     "Application",
     "Audience",
@@ -72,9 +83,11 @@ __all__ = [
     "BigId",
     "Change",
     "ChangeEvent",
+    "Channel",
     "Connection",
     "Context",
     "Credentials",
+    "CredentialsRefused",
     "Database",
     "Declared",
     "First",
@@ -86,16 +99,21 @@ __all__ = [
     "Node",
     "Order",
     "OrderDirection",
+    "Outgoing",
     "Owed",
     "Page",
     "PageArgs",
+    "PermanentFailure",
     "Process",
+    "Receipt",
     "Secret",
+    "Sender",
     "Settings",
     "Templates",
     "Timestamped",
     "Topic",
     "Tracked",
+    "TransientFailure",
     "UserError",
     "UtcDateTime",
     "Vertical",

@@ -18,7 +18,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gql_app import migrations
 from gql_app.api.authentication import Credentials
 from gql_app.api.context import Context
-from gql_app.api.vertical import Process, Vertical
 from gql_app.application import Application, named
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.broadcast import make_backend
@@ -42,6 +41,7 @@ from gql_app.settings import Settings, database_url
 from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
+from gql_app.vertical import Process, Vertical
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class App:
         poll = settings.poll_interval.total_seconds()
         self.sequencer = Sequencer(self.db, self.doorbell, poll_seconds=poll)
         self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
-        self.workers = Workers(self.db, self.doorbell, partial(senders, settings), poll_seconds=poll)
+        self.workers = Workers(self.db, self.doorbell, partial(senders, settings, self.application), poll_seconds=poll)
         self.stopping = asyncio.Event()
         """Set when the process is about to stop: streams end by themselves."""
         made = [one for each in self.application.verticals if each.resources for one in each.resources(settings)]
@@ -158,7 +158,7 @@ class App:
         return context
 
 
-def senders(settings: Settings) -> list[Sender]:
+def senders(settings: Settings, application: Application) -> list[Sender]:
     """The real channels where they are configured, the mailbox elsewhere."""
     sms: Sender = (
         TwilioSender(settings.twilio, status_callback=_status_callback(settings))
@@ -166,7 +166,8 @@ def senders(settings: Settings) -> list[Sender]:
         else CapturedSender(Channel.SMS)
     )
     mail: Sender = SmtpSender(settings.smtp, settings.mail_from) if settings.smtp else CapturedSender(Channel.EMAIL)
-    return [sms, mail]
+    others = [make(settings) for each in application.verticals for make in each.channels.values()]
+    return [sms, mail, *others]
 
 
 def _status_callback(settings: Settings) -> str | None:

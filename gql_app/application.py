@@ -13,17 +13,17 @@ from sqlalchemy.orm import configure_mappers
 
 from gql_app.api.authentication import NOBODY, Authentication
 from gql_app.api.nodes import Finder, Nodes
-from gql_app.api.vertical import Vertical
 from gql_app.audiences.kinds import Model, Untrackable, root_of
 from gql_app.audiences.registry import CATALOG, Catalog
 from gql_app.changes.tracking import mapper_of, tracked_models
 from gql_app.declared.shape import Declared, declared
-from gql_app.deliveries.models import Delivery
+from gql_app.deliveries.models import BUILT_IN, Channel, Delivery
 from gql_app.deliveries.rules import in_force, registrations_of
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import BEFORE, ENGINE, OURS, Branch
 from gql_app.schema import build
 from gql_app.settings import DEFAULT_APP
+from gql_app.vertical import Vertical
 
 ADMIN = "ADMIN"
 """A role that is known everywhere; the rest is said by verticals."""
@@ -67,6 +67,7 @@ class Application:
         self._refuse_strange_roles()
         self._refuse_strange_rules()
         self.authentication = self._authentication()
+        _ = self.channels
 
     @cached_property
     def schema(self) -> strawberry.Schema:
@@ -103,6 +104,24 @@ class Application:
                 if package in packages or root_of(mapper.class_) is root_of(model):
                     found |= dict.fromkeys(table for table in mapper.tables if isinstance(table, Table))
         return tuple(found)
+
+    @cached_property
+    def channels(self) -> Sequence[Channel]:
+        """The ways that messages may go.
+
+        Raises:
+            ConfigurationError: a name is no channel's, or taken.
+        """
+        names = [name for each in self.verticals for name in each.channels]
+        try:
+            found = [*BUILT_IN, *map(Channel, names)]
+        except TypeError as error:
+            raise ConfigurationError(f"{error}.") from error
+        if len(set(found)) < len(found):
+            raise ConfigurationError(
+                "Two channels have one name: SMS and EMAIL are there, and each name is brought once."
+            )
+        return found
 
     @property
     def session_info(self) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from gql_app.api.context import Info
 from gql_app.api.direct import resolve_directly
 from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
-from gql_app.api.vertical import Vertical
 from gql_app.declared.mutations import part_of
 from gql_app.declared.shape import declared
 from gql_app.errors import ConfigurationError, ErrorCode, Invalid, UserFault
+from gql_app.vertical import Vertical
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]
 
@@ -65,7 +65,10 @@ def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
         types=[each for vertical in verticals for each in (*vertical.types, *vertical.entities)],
         config=StrawberryConfig(auto_camel_case=True),
     )
-    _add_codes(schema._schema.type_map, [error for each in verticals for error in each.errors])
+    types = schema._schema.type_map
+    _add_codes(types, [error for each in verticals for error in each.errors])
+    if names := [name for each in verticals for name in each.channels]:
+        _extend(types.get("Channel"), dict.fromkeys(names))
     resolve_directly(schema._schema.type_map)
     return schema
 
@@ -77,11 +80,27 @@ def _add_codes(types: Mapping[str, Any], errors: Sequence[type[UserFault]]) -> N
         code = error.code
         if not isinstance(code, str) or not re.fullmatch(r"[A-Z][A-Z0-9_]*", code) or code in ErrorCode.__members__:
             raise ConfigurationError(f"{error.__name__}.code must be a code of its own in capitals, as OVERBOOKED.")
-        if codes is not None:
-            said = (error.__doc__ or "").strip().partition("\n")[0] or None
-            codes.values = {**codes.values, code: GraphQLEnumValue(code, description=said)}
-    if codes is not None:
-        vars(codes).pop("_value_lookup", None)  # graphql-core has made it of the values before
+        _extend(codes, {code: (error.__doc__ or "").strip().partition("\n")[0] or None})
+
+
+class _Name(str):
+    """A value of an enum that has been extended, where Strawberry expects a member."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str:
+        return self
+
+
+def _extend(kind: Any, names: Mapping[str, str | None]) -> None:
+    """Add values to an enum of the schema: texts, which stand for themselves."""
+    if kind is None:
+        return
+    added = {name: GraphQLEnumValue(name, description=described) for name, described in names.items()}
+    kind.values = {**kind.values, **added}
+    kind.wrapped_cls = _Name
+    vars(kind).pop("_value_lookup", None)  # graphql-core has made it of the values before
 
 
 def _root(name: str, parts: Iterable[type]) -> type:

@@ -39,7 +39,7 @@ LAYERS = (
     {"viewer"},
     {"api"},
     {"declared"},
-    {"deliveries"},
+    {"deliveries", "vertical"},
     {"accounts"},
     {"audit", "visibility", "mailbox"},
     {"reconcile", "schema", "migrations", "transport", "pages", "ops", "server"},

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.ids import encode_id
-from gql_app.api.vertical import Vertical
 from gql_app.app import App, create_asgi
 from gql_app.application import named
 from gql_app.audit.graphql import AUDIT
@@ -28,6 +27,7 @@ from gql_app.server import configuration
 from gql_app.settings import Settings
 from gql_app.testing.client import Client
 from gql_app.testing.server import Running, listening
+from gql_app.vertical import Vertical
 from tests.people import log_in
 from tests.things import add_request, add_user, rows_of
 

@@ -9,8 +9,8 @@ from gql_app.accounts import service
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
-from gql_app.api.vertical import Process
 from gql_app.errors import Invalid
+from gql_app.vertical import Process
 
 
 def add_to(commands: Any) -> None:

@@ -10,7 +10,7 @@ from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.sessions import AUTHENTICATION
 from gql_app.accounts.throttle import Throttle
-from gql_app.api.vertical import Vertical
+from gql_app.vertical import Vertical
 
 ACCOUNTS = Vertical(
     "accounts",

@@ -15,12 +15,12 @@ from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.connections import Connection, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id, encode_id
-from gql_app.api.vertical import Vertical
 from gql_app.changes import log, pages
 from gql_app.changes.models import ChangeEvent, ChangeKind
 from gql_app.changes.scope import Interest
 from gql_app.changes.topics import Topic
 from gql_app.errors import Invalid
+from gql_app.vertical import Vertical
 from gql_app.viewer import Viewer
 
 strawberry.enum(ChangeKind)

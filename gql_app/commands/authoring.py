@@ -11,7 +11,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gql_app.api.vertical import Vertical
 from gql_app.application import Application, named
 from gql_app.db import Database
 from gql_app.deliveries.graphql import DELIVERIES
@@ -19,6 +18,7 @@ from gql_app.errors import ConfigurationError, Invalid
 from gql_app.migrations import Branch
 from gql_app.migrations.generate import generate
 from gql_app.settings import chosen_app
+from gql_app.vertical import Vertical
 from gql_app.visibility.graphql import VISIBILITY
 
 FILES = ("__init__.py", "models.py", "graphql.py", "tests/__init__.py", "tests/test_{plural}.py")

@@ -22,7 +22,9 @@ def add_to(commands: Any) -> None:
     actions = commands.add_parser("deliveries", help="messages owed").add_subparsers(required=True, metavar="ACTION")
     parser = actions.add_parser("list", help="the latest messages")
     parser.add_argument("--state", choices=[s.name.lower() for s in DeliveryState], type=str.lower)
-    parser.add_argument("--channel", choices=[c.name.lower() for c in Channel], type=str.lower)
+    parser.add_argument(
+        "--channel", metavar="NAME", type=str.lower, help="sms, email, or one that a vertical has brought"
+    )
     parser.add_argument("--limit", type=number(1, 100_000), default=50)
     parser.set_defaults(run=run_list)
     parser = actions.add_parser("retry", help="send messages again that were given up or did not arrive")
@@ -38,7 +40,10 @@ def run_list(args: argparse.Namespace) -> int:
 async def _list(args: argparse.Namespace) -> int:
     app = App(Settings.from_environment())
     async with app.running(feed=False, deliver=False):
-        rows = await app.db.read(_latest, args.state, args.channel, args.limit)
+        channels = {each.name.lower(): each for each in app.application.channels}
+        if args.channel is not None and args.channel not in channels:
+            raise Invalid(f"--channel is one of these: {', '.join(channels)}.")
+        rows = await app.db.read(_latest, args.state, channels.get(args.channel), args.limit)
     for row in rows:
         text = (row.subject or row.body).replace("\n", " ")[:60]
         print(
@@ -48,12 +53,12 @@ async def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _latest(session: Session, state: str | None, channel: str | None, limit: int) -> Sequence[Delivery]:
+def _latest(session: Session, state: str | None, channel: Channel | None, limit: int) -> Sequence[Delivery]:
     query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
     if state:
         query = query.where(service.shown_as(DeliveryState[state.upper()]))
-    if channel:
-        query = query.where(Delivery.channel == Channel[channel.upper()])
+    if channel is not None:
+        query = query.where(Delivery.channel == channel)
     return session.scalars(query).all()
 
 

@@ -140,7 +140,7 @@ async def _check() -> tuple[list[Finding], bool]:
         await db.reach()
         await migrations.require_current(db, application.branches, application.tracked_tables)
         is_moved = await settle(db, application.models)
-        return await db.read(reconcile, application.models), is_moved
+        return await db.read(reconcile, application.models, application.channels), is_moved
     finally:
         await db.close()
 

@@ -1,5 +1,6 @@
 """Deliveries in the schema."""
 
+import enum
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -14,16 +15,24 @@ from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
-from gql_app.api.vertical import Vertical
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
 from gql_app.deliveries import models, service
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
+from gql_app.vertical import Vertical
 from gql_app.viewer import Viewer
 
-strawberry.enum(Channel, description="How a message travels.")
+
+@strawberry.enum(name="Channel", description="How a message travels.")
+class ChannelName(enum.Enum):
+    """Those of every application; `schema` adds those of verticals."""
+
+    SMS = "SMS"
+    EMAIL = "EMAIL"
+
+
 strawberry.enum(
     DeliveryState,
     description="PENDING: owed. SENDING: a worker has it. SENT: the provider (or the development mailbox) took it. "
@@ -64,7 +73,7 @@ class DeliveryAttempt:
 class Delivery(Node):
     _kind: strawberry.Private[str] = "Delivery"
     key: strawberry.Private[int]
-    channel: Channel
+    channel: ChannelName
     state: DeliveryState
     recipient: str
     subject: str | None
@@ -82,7 +91,7 @@ class Delivery(Node):
         return cls(
             public_id=row.public_id,
             key=row.id,
-            channel=row.channel,
+            channel=cast(ChannelName, row.channel.name),
             state=models.shown_state(row.state, row.lease),
             recipient=row.recipient,
             subject=row.subject,
@@ -99,14 +108,14 @@ def deliveries_by_public_id(session: DbSession, holder: Holder, ids: Sequence[UU
 
 @strawberry.input(description="Only the messages for which all that is given holds.")
 class DeliveryFilter:
-    channel: Channel | None = None
+    channel: ChannelName | None = None
     state: DeliveryState | None = None
 
 
 def _page(session: DbSession, viewer: Viewer, filter: DeliveryFilter, args: PageArgs) -> Connection[Delivery]:
     query = seen(models.Delivery, viewer)
     if filter.channel is not None:
-        query = query.where(models.Delivery.channel == filter.channel)
+        query = query.where(models.Delivery.channel == Channel(str(filter.channel.value)))
     if filter.state is not None:
         query = query.where(service.shown_as(filter.state))
     order = Order(models.Delivery.created_at, models.Delivery.id, descending=True)

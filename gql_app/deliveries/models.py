@@ -1,10 +1,13 @@
 """What is owed: one row per message to one person by one channel, and one row per attempt to send it."""
 
 import enum
+import re
+from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import Enum, ForeignKey, Index, String, Text, text
+from sqlalchemy import Dialect, Enum, ForeignKey, Index, String, Text, TypeDecorator, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gql_app.audiences import Audience, owner
@@ -12,11 +15,43 @@ from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import Base, BigId, Timestamped
 
 
-class Channel(enum.Enum):
-    """How a message travels."""
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How a message travels: a name of at most 16 capitals, as wide as the column.
 
-    SMS = "SMS"
-    EMAIL = "EMAIL"
+    SMS and EMAIL are there; a vertical may bring others, each with a sender.
+    """
+
+    name: str
+    SMS: ClassVar["Channel"]
+    EMAIL: ClassVar["Channel"]
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,15}", self.name):
+            raise TypeError(f"{self.name!r} cannot be the name of a channel: use at most 16 capitals, as WHATSAPP")
+
+
+Channel.SMS, Channel.EMAIL = Channel("SMS"), Channel("EMAIL")
+BUILT_IN = (Channel.SMS, Channel.EMAIL)
+"""The channels of every application."""
+_KNOWN = {each.name: each for each in BUILT_IN}
+
+
+class ChannelType(TypeDecorator[Channel]):
+    """A channel by its name."""
+
+    impl = String(16)
+    cache_ok = True
+
+    @property
+    def python_type(self) -> type[Channel]:
+        return Channel
+
+    def process_bind_param(self, value: Channel | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.name
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Channel | None:
+        return None if value is None else _KNOWN.get(value) or Channel(value)
 
 
 class DeliveryState(enum.Enum):
@@ -64,7 +99,7 @@ class Delivery(Tracked, Timestamped, Base):
     __audience__ = Audience(owner("recipient_id"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    channel: Mapped[Channel] = mapped_column(Enum(Channel, native_enum=False, length=16))
+    channel: Mapped[Channel] = mapped_column(ChannelType)
     state: Mapped[DeliveryState] = tracked(
         Enum(DeliveryState, native_enum=False, length=16), default=DeliveryState.PENDING
     )

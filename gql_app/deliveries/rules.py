@@ -195,7 +195,9 @@ def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str,
                 counts[owed.channel.name] = counts.get(owed.channel.name, 0) + 1
                 yield registration.name, entity.public_id, owed
             else:
-                decision.setdefault("nothing", []).append(f"{owed.channel.name}: {NO_RECIPIENT[owed.channel]}")
+                decision.setdefault("nothing", []).append(
+                    f"{owed.channel.name}: {NO_RECIPIENT.get(owed.channel, 'no address')}"
+                )
 
 
 def _met(

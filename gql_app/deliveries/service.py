@@ -55,7 +55,7 @@ def retry(session: Session, viewer: Viewer | None, delivery_id: UUID) -> Deliver
         .limit(1)
     )
     unclear = (
-        delivery.channel is Channel.SMS
+        delivery.channel != Channel.EMAIL  # a mail can be sent again: its Message-ID is known
         and delivery.state is DeliveryState.DEAD
         and session.scalar(last) is AttemptOutcome.UNKNOWN
     )

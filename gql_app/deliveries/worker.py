@@ -145,7 +145,7 @@ class ChannelWorker:
         except Exception as error:
             logger.exception("attempt %s of delivery %s failed unexpectedly", claim.attempt, claim.message.id)
             result = self._failed(claim, clock.now(), Ambiguous(type(error).__name__))
-        metrics.attempts.labels(self._sender.channel.value, result.outcome.value).inc()
+        metrics.attempts.labels(self._sender.channel.name, result.outcome.value).inc()
         self._done.append(result)
 
     async def _send(self, claim: Claim, clock: Reading) -> Result:
@@ -175,7 +175,7 @@ class ChannelWorker:
         self._proven = outcome is not AttemptOutcome.REFUSED
         if outcome is AttemptOutcome.REFUSED:
             self._paused_until = uptime() + CHANNEL_PAUSE.total_seconds()
-            logger.error("%s is paused: %s", self._sender.channel.value, failure.message)
+            logger.error("%s is paused: %s", self._sender.channel.name, failure.message)
         retry_after = failure.retry_after if isinstance(failure, TransientFailure) else None
         then = self._next(outcome, claim, now, retry_after)
         return Result(claim, outcome, then, now, error_code=failure.code, error=failure.message)

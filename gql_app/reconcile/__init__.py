@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.changes.tracking import Tracked
 from gql_app.db import ANNOUNCED
+from gql_app.deliveries.models import BUILT_IN, Channel
 from gql_app.reconcile import chains, decisions, log, messages
 from gql_app.reconcile.findings import Finding, summary
 from gql_app.reconcile.snapshot import OVERDUE, Snapshot
@@ -26,21 +27,26 @@ from gql_app.reconcile.snapshot import OVERDUE, Snapshot
 __all__ = ["OVERDUE", "Finding", "reconcile", "summary"]
 
 
-def reconcile(session: Session, models: Iterable[type[Tracked]] | None = None) -> list[Finding]:
+def reconcile(
+    session: Session, models: Iterable[type[Tracked]] | None = None, channels: Iterable[Channel] = BUILT_IN
+) -> list[Finding]:
     """All findings; an empty list is what one wants to see.
 
-    ``models``: the tracked models to look at; by default all whose tables are there.
+    ``models`` are the tracked models to look at, by default all whose tables are there; ``channels`` are those by which
+    messages go.
     """
     if session.get_bind().dialect.name == "postgresql":  # elsewhere a transaction is one snapshot anyway
         # By a statement: the connection may be in its transaction already, and an option of it would be ignored.
         level = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         session.connection().execute(level, execution_options=ANNOUNCED)
-    return look(session, models)
+    return look(session, models, channels)
 
 
-def look(session: Session, models: Iterable[type[Tracked]] | None = None) -> list[Finding]:
+def look(
+    session: Session, models: Iterable[type[Tracked]] | None = None, channels: Iterable[Channel] = BUILT_IN
+) -> list[Finding]:
     """The same in a transaction that was begun already, and sees one snapshot."""
-    snapshot = Snapshot(session, models)
+    snapshot = Snapshot(session, models, channels)
     return [
         *chains.look(snapshot),
         *decisions.look(snapshot),

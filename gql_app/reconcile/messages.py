@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, select
 
-from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
+from gql_app.deliveries.models import AttemptOutcome, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.queue import COUNTED
 from gql_app.reconcile.findings import Finding
 from gql_app.reconcile.snapshot import OVERDUE, Snapshot, finding, raw
@@ -38,7 +38,7 @@ def look(snapshot: Snapshot) -> Iterator[Finding]:
     for delivery_id, rows in groupby(heapq.merge(*streams, key=_delivery_id), _delivery_id):
         message, *attempts = rows
         if message.is_message:
-            yield from Message(message, attempts).look()
+            yield from Message(message, attempts, snapshot.channels).look()
         else:
             detail = f"an attempt belongs to the delivery {delivery_id}, which is not there"
             yield finding("attempt missing", None, detail)
@@ -76,8 +76,9 @@ def _all_attempts() -> Select[Any]:
 class Message:
     """One message and its attempts, the first one first."""
 
-    def __init__(self, row: Row[Any], attempts: list[Row[Any]]) -> None:
+    def __init__(self, row: Row[Any], attempts: list[Row[Any]], channels: frozenset[str]) -> None:
         self._row = row
+        self._channels = channels
         self._attempts = attempts
         self._outcomes = {attempt.outcome for attempt in attempts}
 
@@ -86,7 +87,7 @@ class Message:
 
     def look(self) -> Iterator[Finding]:
         row = self._row
-        if row.state not in STORED or row.channel not in Channel.__members__:
+        if row.state not in STORED or row.channel not in self._channels:
             yield self._find("stuck", f"goes by {row.channel}: such a message is never taken")
         elif (row.due_at is not None) != (row.state in UNFINISHED):
             yield self._find("stuck", f"is due {row.due_at}")

@@ -16,6 +16,7 @@ from gql_app.changes.models import ChangeLogState, ChangeRecord, TrackedSince
 from gql_app.changes.tracking import Tracked, codecs_of, entity_type, mapper_of, table_of, tracked_attributes
 from gql_app.changes.tracking import tracked_models as all_tracked_models
 from gql_app.db import UtcDateTime, now
+from gql_app.deliveries.models import BUILT_IN, Channel
 from gql_app.reconcile.findings import Finding
 
 BATCH = 1_000
@@ -77,8 +78,11 @@ class Snapshot:
     Values are read as the driver gives them (`raw`): a damaged one must not end the reading.
     """
 
-    def __init__(self, session: Session, models: Iterable[type[Tracked]] | None) -> None:
+    def __init__(
+        self, session: Session, models: Iterable[type[Tracked]] | None, channels: Iterable[Channel] = BUILT_IN
+    ) -> None:
         self._session = session
+        self.channels = frozenset(each.name for each in channels)
         self.dialect = session.get_bind().dialect
         self.is_sqlite = self.dialect.name == "sqlite"
         self.now = now(session)

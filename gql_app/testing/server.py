@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from gql_app.api.vertical import Vertical
 from gql_app.app import App, create_asgi
 from gql_app.server import configuration
 from gql_app.settings import Settings
+from gql_app.vertical import Vertical
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import strawberry
 
 from gql_app.api.context import Info
 from gql_app.api.ids import encode_id
-from gql_app.api.vertical import Vertical
 from gql_app.audiences.declaration import USER, key_text
 from gql_app.changes.models import ChangeEvent, ChangeKind
 from gql_app.changes.scope import Scope
 from gql_app.changes.topics import Topic
+from gql_app.vertical import Vertical
 from gql_app.viewer import Viewer
 
 

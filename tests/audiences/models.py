@@ -9,11 +9,11 @@ from sqlalchemy import Boolean, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_column
 
 from gql_app.accounts.roles import Role
-from gql_app.api.vertical import Vertical
 from gql_app.audiences import Audience, grant, key, owner, parent, person, registry, role, rows
 from gql_app.changes.tracking import Tracked, tracked
 from gql_app.db import BigId
 from gql_app.demo.verticals import DEMO
+from gql_app.vertical import Vertical
 
 
 class Base(DeclarativeBase):

@@ -13,7 +13,7 @@ import pytest
 import gql_app.deliveries.sms
 from gql_app.deliveries.captured import CapturedSender
 from gql_app.deliveries.mail import SmtpSender
-from gql_app.deliveries.models import Channel
+from gql_app.deliveries.models import BUILT_IN, Channel
 from gql_app.deliveries.senders import (
     Ambiguous,
     CredentialsRefused,
@@ -436,7 +436,7 @@ async def test_no_failure_or_log_of_a_mail_holds_the_password(
     assert not [secret for secret in spellings(PASSWORD, smtp.username or "") if secret in said]
 
 
-@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("channel", BUILT_IN)
 async def test_refused_credentials_are_not_repeated(
     channel: Channel,
     twilio: TwilioStandIn,

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gql_app.deliveries.models import Channel, DeliveryState
+from gql_app.deliveries.models import BUILT_IN, Channel, DeliveryState
 from gql_app.deliveries.sms import CONCURRENCY
 from gql_app.deliveries.worker import DRAIN_SECONDS
 from gql_app.settings import Settings
@@ -24,7 +24,7 @@ async def tried(stand_in: TwilioStandIn | SmtpStandIn, count: int = 1) -> None:
         await stand_in.wait_for_attempts(count)
 
 
-@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("channel", BUILT_IN)
 async def test_a_message_in_the_air_is_finished_and_written_down(
     channel: Channel, outside: Settings, twilio: TwilioStandIn, smtp: SmtpStandIn
 ) -> None:

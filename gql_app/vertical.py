@@ -11,6 +11,7 @@ from gql_app.api.authentication import Authentication
 from gql_app.api.nodes import Finder
 from gql_app.changes.tracking import Tracked
 from gql_app.db import Database
+from gql_app.deliveries.senders import Sender
 from gql_app.errors import UserFault
 from gql_app.settings import Settings
 
@@ -41,6 +42,7 @@ class Vertical:
 
     `authentication` says who looks; one vertical of an application may bring it. `roles` are those that users may have.
     `errors` are its own, each with a ``code`` that becomes one of the schema's `ErrorCode`s.
+    `channels` are further ways for messages, by name, each with what makes its sender.
     `resources` makes what a process keeps one of (`Context.resource` has it by its class; what has a `close` is closed
     at the end). `tasks` run as long as a process serves or delivers. `commands` adds commands to `gql-app`: each parser
     sets as its default ``work`` what is to be done, ``async def work(process, args) -> int``. `demo` fills
@@ -61,6 +63,7 @@ class Vertical:
     authentication: Authentication | None = None
     roles: tuple[type[enum.Enum] | str, ...] = ()
     errors: tuple[type[UserFault], ...] = ()
+    channels: Mapping[str, Callable[[Settings], Sender]] = field(default_factory=dict)
     resources: Callable[[Settings], Iterable[object]] | None = None
     tasks: tuple[Callable[[Process], Coroutine[Any, Any, None]], ...] = ()
     commands: "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None] | None" = None
