@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import strawberry
 from sqlalchemy import Select, select
 from sqlalchemy import inspect as sa_inspect
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from strawberry.utils.str_converters import to_camel_case
 
@@ -29,10 +30,11 @@ from gql_app.api.connections import (
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.audiences.conditions import Holder, visible
+from gql_app.changes.codec import Codec
 from gql_app.changes.stored import python_type
 from gql_app.changes.tracking import Tracked
 from gql_app.declared.shape import Declared
-from gql_app.declared.values import column_of, fit, said_of, spoken, values_of, words
+from gql_app.declared.values import column_of, fit, refuse_secret, said_of, spoken, values_of, words
 
 Attributes = Sequence[InstrumentedAttribute[Any]]
 Id = Annotated[strawberry.ID, strawberry.argument(description="As `id` of the entity shows it.")]
@@ -131,6 +133,7 @@ class _Filter:
         self._references = {each.key: referred(each) for each in attributes}
         fields: dict[str, Any] = {"__annotations__": {}}
         for name, each in self._attributes.items():
+            refuse_secret(each)
             kind: Any = strawberry.ID if self._references[name] else values_of(each).kind
             fields["__annotations__"][name] = kind | None
             said = f"Only those with this value. {said_of(each)}"
@@ -184,11 +187,8 @@ class _Ordering:
         )
         if len({key for key, _ in members}) < len(members):
             raise TypeError(f"{name} has two orders that differ in upper and lower case only")
-        for each in attributes:
-            if values_of(each).kind is str and not 0 < (column_of(each).type.length or 0) <= LONGEST_TEXT:  # type: ignore[attr-defined]
-                raise TypeError(f"{each} is too long to order by: a cursor holds it (String({LONGEST_TEXT}) at most)")
         for value, each in zip(field.__strawberry_definition__.values, attributes or [self._unique], strict=True):
-            values_of(each)
+            _refuse_order(each)
             value.description = said_of(each)
         default = field[self._first.key.upper()]
         fields: dict[str, Any] = {
@@ -210,6 +210,15 @@ class _Ordering:
         if given is not None and given.direction is not None:
             descending = given.direction is OrderDirection.DESC
         return Order(attribute, self._unique, descending=descending)
+
+
+def _refuse_order(attribute: InstrumentedAttribute[Any]) -> None:
+    """Raises TypeError for what a cursor cannot hold."""
+    refuse_secret(attribute)
+    kind: Any = column_of(attribute).type
+    Codec(kind, DefaultDialect())
+    if python_type(kind) is str and not 0 < (kind.length or 0) <= LONGEST_TEXT:
+        raise TypeError(f"{attribute} is too long to order by: a cursor holds it (String({LONGEST_TEXT}) at most)")
 
 
 def _is_latest_first(attribute: InstrumentedAttribute[Any]) -> bool:

@@ -8,8 +8,7 @@
 
 becomes `moveBoat(input: {id, berth}): {boat, errors}`. A parameter that is a tracked model is given by its id: the
 one that the mutation is about as `id`, others as `…Id`. Who may not see it is told NOT_FOUND, unless it is
-`Annotated[User, ANYBODY]`. The function stays what
-it is.
+`Annotated[User, ANYBODY]`. The function stays what it is.
 """
 
 import enum
@@ -133,29 +132,30 @@ def _parameters(work: Any, own: type[Tracked]) -> list[_Parameter]:
             raise TypeError(
                 f"{work.__name__} takes *{each.name}: name its parameters, they are the fields of its input"
             )
-        hint, notes = hints[each.name], list[Any]()
-        description = f"The {spoken(each.name)}."
-        if get_origin(hint) is Annotated:
-            hint, *notes = get_args(hint)
-            description = next((note for note in notes if isinstance(note, str) and note != ANYBODY), description)
-        model = hint if _is_model(hint) else None
-        if isinstance(hint, type) and issubclass(hint, enum.Enum):
-            known_enum(hint)
-        if model is not None:
-            description = next(
-                (note for note in notes if isinstance(note, str) and note != ANYBODY),
-                f"The id of the {spoken(each.name)}.",
-            )
-        first = model is own and all(other.field != "id" for other in found)
-        field = "id" if first else f"{each.name}_id" if model else each.name
-        if model is None and any(_is_model(one) for one in get_args(hint)):
-            raise TypeError(f"{work.__name__}({each.name}) may be left out: take its id as a text, and look it up")
-        if any(to_camel_case(other.field) == to_camel_case(field) for other in found):
+        one = _parameter(each, hints[each.name], None if any(other.field == "id" for other in found) else own)
+        if any(to_camel_case(other.field) == to_camel_case(one.field) for other in found):
             raise TypeError(
-                f"{work.__name__} has two parameters that become the field {to_camel_case(field)} of its input"
+                f"two parameters of {work.__name__} become the field {to_camel_case(one.field)} of its input"
             )
-        found.append(_Parameter(each.name, field, hint, model, each.default, description, ANYBODY not in notes))
+        found.append(one)
     return found
+
+
+def _parameter(given: inspect.Parameter, hint: Any, own: type[Tracked] | None) -> _Parameter:
+    """``own``: the model whose entity is given as `id`."""
+    notes: Sequence[Any] = ()
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+    said = next((note for note in notes if isinstance(note, str) and note != ANYBODY), None)
+    if _is_model(hint):
+        field = "id" if hint is own else f"{given.name}_id"
+        described = said or f"The id of the {spoken(given.name)}."
+        return _Parameter(given.name, field, hint, hint, given.default, described, ANYBODY not in notes)
+    if any(_is_model(one) for one in get_args(hint)):
+        raise TypeError(f"{given.name} may be left out: take its id as a text, and look it up")
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        known_enum(hint)
+    return _Parameter(given.name, given.name, hint, None, given.default, said or f"The {spoken(given.name)}.")
 
 
 def _is_model(hint: Any) -> bool:

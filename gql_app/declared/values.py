@@ -41,9 +41,7 @@ def values_of(attribute: InstrumentedAttribute[Any]) -> Values:
     """
     column = column_of(attribute)
     kind = python_type(column.type)
-    model: Any = attribute.class_
-    if attributes_of(model).get(attribute.key, _SHOWN).secret:
-        raise TypeError(f"{attribute} is secret: nobody may read it, filter by it or order by it")
+    refuse_secret(attribute)
     if kind is int and isinstance(bare_type(column.type), BigInteger):
         raise TypeError(f"{attribute} may be larger than GraphQL's Int, of 32 bits: show it as a text, by a resolver")
     if kind is datetime and not getattr(bare_type(column.type), "timezone", False):
@@ -55,6 +53,13 @@ def values_of(attribute: InstrumentedAttribute[Any]) -> Values:
             f"{attribute} holds {kind.__name__}, for which there is no GraphQL type: write its field yourself"
         )
     return Values(kind, bool(column.nullable))
+
+
+def refuse_secret(attribute: InstrumentedAttribute[Any]) -> None:
+    """Raises TypeError."""
+    model: Any = attribute.class_
+    if attributes_of(model).get(attribute.key, _SHOWN).secret:
+        raise TypeError(f"{attribute} is secret: nobody may read it, filter by it or order by it")
 
 
 def known_enum(kind: type[enum.Enum]) -> type[enum.Enum]:

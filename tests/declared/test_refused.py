@@ -150,6 +150,20 @@ def test_two_ways_to_find_one_kind_are_refused() -> None:
         Application([Vertical("a", entities=(Parcel, declared))])
 
 
+def test_a_list_needs_no_orders_and_may_be_ordered_by_large_numbers() -> None:
+    class Plain(Node):
+        """A tenant."""
+
+    class Large(Node):
+        """A parcel."""
+
+    tenants = entity(models.Tenant, many="tenants")(Plain)
+    parcels = entity(models.Parcel, many="larges", orders=[models.Parcel.sender_id])(Large)
+    text = str(build([Vertical("lists", entities=(tenants, parcels))]))
+    assert "tenants(" in text
+    assert "SENDER_ID" in text
+
+
 def test_the_type_of_a_subclass_needs_its_base() -> None:
     """Its models are those of the base."""
     assert models.Truck in Application([Vertical("cranes", entities=(Crane,))]).catalog
