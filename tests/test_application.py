@@ -33,7 +33,7 @@ from gql_app.app import App
 from gql_app.application import Application
 from gql_app.audiences import registry
 from gql_app.deliveries.rules import registrations_of
-from gql_app.errors import ConfigurationError, UserFault
+from gql_app.errors import ConfigurationError, Conflict, UserFault
 
 
 class Base(DeclarativeBase):
@@ -121,6 +121,10 @@ class Pump:
     def pump(self) -> UserError:
         return UserError.of(Leaking())
 
+    @strawberry.field
+    def again(self) -> UserError:
+        return UserError.of(Conflict())
+
 
 OF_PUMPS = Vertical("pumps", mutations=(Pump,))
 KEEPER = Vertical("keeper", roles=("KEEPER",))
@@ -170,6 +174,8 @@ def test_error_codes_of_verticals_are_the_schemas_and_no_other_applications() ->
     assert "LEAKING" in str(with_it.schema)
     assert "The boat takes in water." in str(with_it.schema)
     assert "LEAKING" not in str(without.schema)
+    answer = with_it.schema.execute_sync("mutation { pump { code } again { code } }")
+    assert (answer.data, answer.errors) == ({"pump": {"code": "LEAKING"}, "again": {"code": "CONFLICT"}}, None)
     with pytest.raises(ConfigurationError, match=r"Clashing\.code must be a code of its own"):
         _ = Application([Vertical("x", mutations=(Pump,), errors=(Clashing,))]).schema
 

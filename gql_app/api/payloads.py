@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import strawberry
 
-from gql_app.errors import ErrorCode, UserFault
+from gql_app.errors import ErrorCode, UserFault, code_text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class UserError:
 
     @classmethod
     def of(cls, fault: UserFault) -> "UserError":
-        code: Any = fault.code  # a text, if a vertical has added it to the enum of its application's schema
+        code: Any = code_text(type(fault))  # a vertical may have added it to the enum of its application's schema
         return cls(code=code, message=fault.message, field=["input", *fault.field] if fault.field else None)
 
 

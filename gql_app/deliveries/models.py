@@ -47,8 +47,10 @@ class ChannelType(TypeDecorator[Channel]):
     def python_type(self) -> type[Channel]:
         return Channel
 
-    def process_bind_param(self, value: Channel | None, dialect: Dialect) -> str | None:
-        return None if value is None else value.name
+    def process_bind_param(self, value: Channel | str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.name if isinstance(value, Channel) else Channel(value).name
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Channel | None:
         return None if value is None else _KNOWN.get(value) or Channel(value)
