@@ -150,11 +150,14 @@ class App:
     async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at)
+            catalog = self.application.catalog
+            shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at, catalog)
             viewer = await self.application.authentication.viewer_of(shown)
             if viewer is not None and not viewer.is_on:
                 viewer = None
-            context.identify(None if viewer is None else replace(viewer, catalog=self.application.catalog))
+            if viewer is not None and viewer.catalog is not catalog:
+                viewer = replace(viewer, catalog=catalog)
+            context.identify(viewer)
         return context
 
 

@@ -1,8 +1,7 @@
 """Who is looking, and which keys she holds."""
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -28,8 +27,8 @@ class Viewer:
 
     `id` is what owners and people are known by in the models' columns. `roles` are names, as audiences have them. An
     admin sees all kinds that are not kept from admins. `as_of` is the log position up to which all of this is known to
-    hold. `session_id` is her session, where the application keeps sessions. Her streams end at `expires_at`, and with
-    the error of `ends_with` when an event matches its topic.
+    hold. `session_id` is her session, where the application keeps sessions. Her streams end at `expires_at`, and when
+    an event matches one of the topics of `ends_with`.
     """
 
     id: int
@@ -38,7 +37,7 @@ class Viewer:
     as_of: int = 0
     expires_at: datetime | None = None
     session_id: UUID | None = None
-    ends_with: Mapping[Topic, GqlAppError] = field(default_factory=dict, compare=False)
+    ends_with: tuple[Topic, ...] = ()
     catalog: Catalog = ALL
     """The models of the application, which sets it."""
     granted: frozenset[str] | None = None
@@ -58,8 +57,11 @@ class Viewer:
     @property
     def lifetime(self) -> Lifetime:
         """Until when streams that were opened as this viewer may go on."""
+        until: dict[Topic, GqlAppError] = {
+            topic: Unauthenticated("This session has ended; sign in again.") for topic in self.ends_with
+        }
         expired = Unauthenticated("This session has expired; sign in again.")
-        return Lifetime(self.ends_with, self.as_of, self.expires_at, expired)
+        return Lifetime(until, self.as_of, self.expires_at, expired)
 
     @property
     def renewed_by(self) -> tuple[Topic, ...]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.roles import Role
 from gql_app.api.authentication import Authentication, Credentials
+from gql_app.audiences.registry import ALL, Catalog
 from gql_app.changes.topics import Topic
 from gql_app.db import Database
 from gql_app.errors import Unauthenticated
@@ -56,13 +57,18 @@ async def authenticate(credentials: Credentials) -> Viewer | None:
     if not rows:
         return None
     user_id, role, session_id, expires_at = tuple(rows[0])
-    return viewer_of(user_id, role, session_id, expires_at, credentials.as_of)
+    return viewer_of(user_id, role, session_id, expires_at, credentials.as_of, credentials.catalog)
 
 
-def viewer_of(user_id: int, role: Role, session_id: UUID, expires_at: datetime, as_of: int) -> Viewer:
+_NAMES = {role: frozenset((role.name,)) for role in Role}
+
+
+def viewer_of(
+    user_id: int, role: Role, session_id: UUID, expires_at: datetime, as_of: int, catalog: Catalog = ALL
+) -> Viewer:
     """A user in one of her sessions: when it is revoked, her streams end."""
-    ends_with = {Topic("Session", "revoked_at", session_id): Unauthenticated("This session has ended; sign in again.")}
-    return Viewer(user_id, frozenset((role.name,)), role is Role.ADMIN, as_of, expires_at, session_id, ends_with)
+    ends_with = (Topic("Session", "revoked_at", session_id),)
+    return Viewer(user_id, _NAMES[role], role is Role.ADMIN, as_of, expires_at, session_id, ends_with, catalog)
 
 
 _ROLE = select(_users.role).where(_users.id == bindparam("user_id"))
@@ -78,7 +84,7 @@ async def look_again(db: Database, viewer: Viewer) -> Viewer:
 
 def acting_as(viewer: Viewer, role: Role) -> Viewer:
     """The same viewer with this role."""
-    return replace(viewer, roles=frozenset((role.name,)), is_admin=role is Role.ADMIN)
+    return replace(viewer, roles=_NAMES[role], is_admin=role is Role.ADMIN)
 
 
 AUTHENTICATION = Authentication(authenticate, look_again)

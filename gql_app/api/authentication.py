@@ -10,6 +10,7 @@ SIGN_IN = Vertical("sign-in", authentication=Authentication(who))
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from gql_app.audiences.registry import ALL, Catalog
 from gql_app.db import Database
 from gql_app.viewer import Viewer, with_keys
 
@@ -26,6 +27,8 @@ class Credentials:
     client: str
     db: Database
     as_of: int
+    catalog: Catalog = ALL
+    """The models of the application: the viewer's `catalog`."""
 
 
 @dataclass(frozen=True, slots=True)
