@@ -1,4 +1,4 @@
-"""What models together come to: kinds that a role sees, keys that rows give, columns that are followed.
+"""What follows from all models of an application: kinds that a role sees, keys that rows give, columns to follow.
 
 Must hold: an application asks its own `Catalog`, and no other application's models answer. What is process-wide here is
 what SQLAlchemy's mapping is process-wide for: which columns of a class are followed.

@@ -88,7 +88,7 @@ def run_new_model(args: argparse.Namespace) -> int:
     written = asyncio.run(_make(named(f"{plural}:ALL"), plural, f"the {values['listed']}"))
     print(f"Wrote {_short(package)}/ with {_short(written) if written else 'no migration'}. Next:")
     print(f"  gql-app --app {plural}:ALL serve      and  gql-app --app {plural}:ALL user add …")
-    print(f"  pytest {plural}                       (pip install 'gql-app[testing]' pytest pytest-asyncio)")
+    print(f"  pytest {plural}      (with pytest, and gql_app installed with its extra `testing`)")
     return 0
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from gql_app.db import Database
 from tests import postgres
 from tests.conftest import require
 from tests.reconcile.filled import fill
@@ -40,3 +41,21 @@ def filled_postgres() -> Iterator[str]:
 def filled_url(backend: str, request: pytest.FixtureRequest) -> str:
     """The URL of a filled database: what a test does to it has to be rolled back."""
     return str(request.getfixturevalue(f"filled_{backend}"))
+
+
+@pytest.fixture
+def bare_url(backend: str, tmp_path: Path) -> Iterator[str]:
+    """A database without tables and without the triggers of `tests.witness`, which would be in a migration's way."""
+    if backend == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path}/bare.db"
+        return
+    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
+    with postgres.bare() as url:
+        yield url
+
+
+@pytest.fixture
+async def bare(bare_url: str) -> AsyncIterator[Database]:
+    db = service_database(bare_url)
+    yield db
+    await db.close()

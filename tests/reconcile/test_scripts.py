@@ -1,6 +1,5 @@
 """What an author's migration scripts may do, and what is refused about them."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ from gql_app import migrations
 from gql_app.db import Database
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import Branch
-from tests import postgres
-from tests.conftest import require
 from tests.migrating import SERVICE, make_of, migrate
 
 HEAD = """
@@ -38,23 +35,6 @@ ALTERS = """
     with op.batch_alter_table("ports") as batch:
         batch.alter_column("name", type_=sa.String(80), existing_type=sa.String(8))
 """
-
-
-@pytest.fixture
-def bare_url(backend: str, tmp_path: Path) -> Iterator[str]:
-    if backend == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/bare.db"
-        return
-    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
-    with postgres.bare() as url:
-        yield url
-
-
-@pytest.fixture
-async def bare(bare_url: str) -> AsyncIterator[Database]:
-    db = Database(bare_url)
-    yield db
-    await db.close()
 
 
 def port(path: Path, *bodies: str) -> Branch:

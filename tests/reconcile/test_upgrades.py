@@ -1,6 +1,5 @@
 """`gql-app check` finds nothing in a database of any older version that was upgraded, or taken back and up again."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,31 +12,11 @@ from gql_app.db import Database
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import Branch
 from gql_app.migrations.before import HISTORY
-from tests import postgres
-from tests.conftest import require
 from tests.migrating import SERVICE, make_of, migrate
 from tests.reconcile.after import nothing_to_find
 from tests.reconcile.filled import fill
 from tests.reconcile.older import REVISIONS, Older
 from tests.ruling import service_database
-
-
-@pytest.fixture
-def bare_url(backend: str, tmp_path: Path) -> Iterator[str]:
-    """A database without tables and without the triggers of `tests.witness`, which would be in a migration's way."""
-    if backend == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/bare.db"
-        return
-    require("PostgreSQL", postgres.is_there(), f"no PostgreSQL at {postgres.URL} (GQL_APP_TEST_POSTGRES_URL)")
-    with postgres.bare() as url:
-        yield url
-
-
-@pytest.fixture
-async def bare(bare_url: str) -> AsyncIterator[Database]:
-    db = service_database(bare_url)
-    yield db
-    await db.close()
 
 
 async def fill_as(db: Database, revision: str) -> None:
