@@ -124,7 +124,9 @@ def _in_words(error: DBAPIError) -> ConfigurationError | None:
 def _refuse_models_ahead(connection: Connection, tables: Iterable[Table]) -> None:
     there = inspect(connection)
     for table in tables:
-        known = {each["name"] for each in there.get_columns(table.name)} if there.has_table(table.name) else set()
+        is_there = there.has_table(table.name, schema=table.schema)
+        columns = there.get_columns(table.name, schema=table.schema) if is_there else []
+        known = {each["name"] for each in columns}
         if missing := [each.name for each in table.columns if each.name not in known]:
             raise ConfigurationError(
                 f"A model has the column {table.name}.{missing[0]}, and the database has not: run `gql-app "

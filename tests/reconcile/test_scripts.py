@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Column, Integer, MetaData, Table, text
 
 from gql_app import migrations
 from gql_app.db import Database
@@ -112,3 +112,16 @@ async def test_tables_of_another_schema_are_left_alone(bare: Database, bare_url:
     finally:
         await mine.close()
     assert await counted(bare, "public.alembic_version", "mine.gql_app_versions") == [1, 2]
+
+
+@pytest.mark.only_on("postgres", reason="SQLite has no schemas")
+async def test_a_model_may_have_its_table_in_a_schema_of_its_own(bare: Database) -> None:
+    async with bare.writing() as connection:
+        await connection.execute(text("CREATE SCHEMA harbour"))
+        await connection.execute(text("CREATE TABLE harbour.buoys (id INTEGER)"))
+    await migrations.upgrade(bare, [migrations.ENGINE])
+    there = Table("buoys", MetaData(), Column("id", Integer), schema="harbour")
+    await migrations.require_current(bare, [migrations.ENGINE], [there])
+    ahead = Table("buoys", MetaData(), Column("id", Integer), Column("light", Integer), schema="harbour")
+    with pytest.raises(ConfigurationError, match=r"column buoys\.light, and the database has not"):
+        await migrations.require_current(bare, [migrations.ENGINE], [ahead])
