@@ -48,8 +48,8 @@ from gql_app.changes.tracking import Tracked, tracked, value_of
 from gql_app.db import Base, BigId, Database, Timestamped, UtcDateTime
 from gql_app.declared import ANYBODY, Declared, declared, entity, mutation, related, shows
 from gql_app.deliveries.graphql import DELIVERIES
-from gql_app.deliveries.messages import Addressee, Owed, email, sms
-from gql_app.deliveries.models import Channel
+from gql_app.deliveries.messages import Addressee, Owed, email, message, sms
+from gql_app.deliveries.models import Channel, Fault
 from gql_app.deliveries.rules import Change, on_audience, on_change, on_create, on_delete
 from gql_app.deliveries.senders import (
     Ambiguous,
@@ -90,6 +90,7 @@ __all__ = [
     "CredentialsRefused",
     "Database",
     "Declared",
+    "Fault",
     "First",
     "Grant",
     "Holder",
@@ -133,6 +134,7 @@ __all__ = [
     "key",
     "load_page",
     "mentioned",
+    "message",
     "mutation",
     "of_values",
     "on_audience",

@@ -73,11 +73,19 @@ class App:
         poll = settings.poll_interval.total_seconds()
         self.sequencer = Sequencer(self.db, self.doorbell, poll_seconds=poll)
         self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
-        self.workers = Workers(self.db, self.doorbell, partial(senders, settings, self.application), poll_seconds=poll)
+        self.workers = Workers(
+            self.db,
+            self.doorbell,
+            partial(senders, settings, self.application),
+            poll_seconds=poll,
+            texts=self.application.texts,
+        )
         self.stopping = asyncio.Event()
         """Set when the process is about to stop: streams end by themselves."""
         made = [one for each in self.application.verticals if each.resources for one in each.resources(settings)]
-        self.resources: Mapping[type, object] = {type(each): each for each in (self.application.nodes, *made)}
+        self.resources: Mapping[type, object] = {
+            type(each): each for each in (self.application.nodes, self.application.texts, *made)
+        }
 
     @contextlib.asynccontextmanager
     async def running(self, *, feed: bool = True, deliver: bool = True) -> AsyncIterator[None]:
@@ -227,5 +235,5 @@ def _routes(app: App) -> list[BaseRoute]:
         *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),
     ]
     if settings.mailbox:
-        routes += mailbox_routes(app.db, app.feed, app.stopping)
+        routes += mailbox_routes(app.db, app.feed, app.application.texts, app.stopping)
     return routes

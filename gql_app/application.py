@@ -19,6 +19,7 @@ from gql_app.changes.tracking import mapper_of, tracked_models
 from gql_app.declared.shape import Declared, declared
 from gql_app.deliveries.models import BUILT_IN, Channel, Delivery
 from gql_app.deliveries.rules import in_force, registrations_of
+from gql_app.deliveries.texts import TEXTS, Texts
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import BEFORE, ENGINE, OURS, Branch
 from gql_app.schema import build
@@ -64,6 +65,7 @@ class Application:
                 )
         self.nodes = Nodes(self._nodes(entities))
         self.rules = tuple(dict.fromkeys(rule for each in self.verticals for rule in each.rules))
+        self.texts = Texts({each.name: each.templates for each in self.verticals if each.templates is not None})
         self._refuse_strange_roles()
         self._refuse_strange_rules()
         self.authentication = self._authentication()
@@ -126,7 +128,7 @@ class Application:
     @property
     def session_info(self) -> dict[str, Any]:
         """What the session of every unit of work finds in its ``info``."""
-        return {CATALOG: self.catalog, **in_force(self.rules)}
+        return {CATALOG: self.catalog, TEXTS: self.texts, **in_force(self.rules)}
 
     def _nodes(self, entities: Iterable[tuple[Vertical, Declared]]) -> Mapping[str, Finder]:
         bases = [(vertical, each) for vertical, each in entities if root_of(each.model) is each.model]

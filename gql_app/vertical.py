@@ -12,6 +12,7 @@ from gql_app.api.nodes import Finder
 from gql_app.changes.tracking import Tracked
 from gql_app.db import Database
 from gql_app.deliveries.senders import Sender
+from gql_app.deliveries.templates import Templates
 from gql_app.errors import UserFault
 from gql_app.settings import Settings
 
@@ -36,7 +37,8 @@ class Vertical:
     `models` are further tracked models; a base stands for its subclasses, too. `queries`, `mutations` and
     `subscriptions` are Strawberry types whose fields become those of the schema's roots. Mutations may also be
     functions with `mutation`. `types` are those that no field names, such as implementations of an interface. `nodes`
-    finds entities by their global ids. `rules` are the functions that say who is owed a message.
+    finds entities by their global ids. `rules` are the functions that say who is owed a message, `templates` what these
+    messages say.
 
     `migrations` is the folder of the scripts that make its tables.
 
@@ -60,6 +62,7 @@ class Vertical:
     types: tuple[type, ...] = ()
     nodes: Mapping[str, Finder] = field(default_factory=dict)
     rules: tuple[Callable[..., Iterable[Any]], ...] = ()
+    templates: Templates | None = None
     authentication: Authentication | None = None
     roles: tuple[type[enum.Enum] | str, ...] = ()
     errors: tuple[type[UserFault], ...] = ()

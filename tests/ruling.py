@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gql_app.db import Database
+from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force
+from gql_app.deliveries.templates import Rendered
+from gql_app.deliveries.texts import TEXTS
 from tests.migrating import SERVICE
 
 Ruled = Callable[[Any], Any]
@@ -14,7 +17,7 @@ Ruled = Callable[[Any], Any]
 def service_database(url: str, *, patient: bool = False) -> Database:
     """A database in which the rules of the service are in force."""
     db = Database(url, patient=patient)
-    db.session_info |= in_force(SERVICE.rules)
+    db.session_info |= {TEXTS: SERVICE.texts, **in_force(SERVICE.rules)}
     return db
 
 
@@ -36,3 +39,8 @@ def _adding(db: Database, known: list[Any]) -> Ruled:
         return rule
 
     return put_in_force
+
+
+def said(row: Delivery) -> Rendered:
+    """What a message of the service says."""
+    return SERVICE.texts.render(row)

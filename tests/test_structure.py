@@ -24,7 +24,7 @@ from gql_app.migrations import steps
 from gql_app.schema import build, printed
 from tests import postgres
 from tests.conftest import require
-from tests.migrating import SERVICE, migrate
+from tests.migrating import SERVICE, back, migrate
 from tests.ruling import service_database
 from tests.things import add_user
 
@@ -150,7 +150,7 @@ async def test_the_models_equal_the_migrations_up_and_down(tmp_path: Path) -> No
         async with db.engine.connect() as connection:
             assert await connection.run_sync(differences) == []
     assert await migrations.is_current(db, SERVICE.branches)
-    await migrations.take_back(db, migrations.BEFORE, "base")
+    await back(db, migrations.BEFORE, "base")
     assert not await migrations.is_current(db, SERVICE.branches)
     await migrate(db)
     assert await migrations.is_current(db, SERVICE.branches)
@@ -170,7 +170,7 @@ async def _back_and_forth(url: str) -> None:
     attempts, log, outbox = await counted("delivery_attempts", "change_events", "change_outbox")
     assert attempts == 1
     assert log + outbox > 0
-    await migrations.take_back(db, migrations.BEFORE, "0002")
+    await back(db, migrations.BEFORE, "0002")
     assert await counted("delivery_attempts", "change_events") == [attempts, log + outbox]
     await migrate(db)
     await db.close()

@@ -25,5 +25,6 @@ ACCOUNTS = Vertical(
     roles=(Role,),
     resources=lambda settings: (Passwords(settings.bcrypt_cost), Throttle()),
     commands=commands.add_to,
+    templates=rules.TEMPLATES,
     rules=(rules.welcome, rules.welcome_premium, rules.warn_old_address, rules.warn_of_new_password),
 )

@@ -39,7 +39,9 @@ class _Entry:
     `audience` are the keys of those who may read the entry, as a JSON list, besides the owner's and those of roles
     that see all of the kind; NULL where there are no others. `audience_before` is NULL but where the entity came or
     left: then it is a list of all the keys that could see it before. (Both are NULL in what a version without them
-    has written or moved.)
+    has written or moved, and so is `trace`.)
+
+    `trace` is the traceparent of the request that made the change (W3C Trace Context, level 1), where it had one.
     """
 
     change_set: Mapped[UUID]
@@ -55,6 +57,7 @@ class _Entry:
     decisions: Mapped[str | None] = mapped_column(Text)
     audience: Mapped[str | None] = mapped_column(Text)
     audience_before: Mapped[str | None] = mapped_column(Text)
+    trace: Mapped[str | None] = mapped_column(String(64))
 
 
 class ChangeRecord(_Entry, Base):

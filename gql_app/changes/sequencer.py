@@ -37,7 +37,7 @@ LAST_PATIENCE = 0.2
 REST = 0.01
 """Seconds between two moves while there is much to move: what is committed meanwhile shares the next one."""
 
-_columns = ", ".join([*(name for name in ChangeEvent.__dataclass_fields__ if name != "position"), "decisions"])
+_columns = ", ".join([*(name for name in ChangeEvent.__dataclass_fields__ if name != "position"), "decisions", "trace"])
 # One message to the server: one transaction, in which the last statement has a snapshot of its own. It has to see what
 # was committed while the one before it waited for the lock, so neither the level nor the timeouts are the database's.
 _MOVE = (

@@ -45,7 +45,8 @@ async def _list(args: argparse.Namespace) -> int:
             raise Invalid(f"--channel is one of these: {', '.join(channels)}.")
         rows = await app.db.read(_latest, args.state, channels.get(args.channel), args.limit)
     for row in rows:
-        text = (row.subject or row.body).replace("\n", " ")[:60]
+        said = app.application.texts.shown(row)
+        text = (said.subject or said.body).replace("\n", " ")[:60]
         print(
             f"{encode_id('Delivery', row.public_id)}  {row.created_at:%Y-%m-%d %H:%M:%S}  {row.channel.name:5} "
             f"{row.shown_state.name:11} {row.recipient:30} {text}"

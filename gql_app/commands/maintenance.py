@@ -19,7 +19,7 @@ from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
 from gql_app.changes.tracking import Tracked
 from gql_app.commands.arguments import number
 from gql_app.db import Database, is_locked, is_outage, now
-from gql_app.deliveries import queue
+from gql_app.deliveries import queue, service
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import Branch
 from gql_app.reconcile import Finding, reconcile, summary
@@ -66,7 +66,10 @@ async def _migrate(back: str | None) -> None:
     try:
         await db.reach()
         if back is not None:
-            return await migrations.take_back(db, *_branch(application, back))
+            branch, revision = _branch(application, back)
+            if branch in (migrations.ENGINE, migrations.BEFORE):
+                await write_out(db, application)
+            return await migrations.take_back(db, branch, revision)
         await migrations.upgrade(db, application.branches)
         await note_what_is_tracked(db, application.models)
     except DBAPIError as error:
@@ -86,6 +89,12 @@ def _branch(application: Application, back: str) -> tuple[Branch, str]:
     if name not in known or not revision:
         raise ConfigurationError(f"Write --back VERTICAL:REVISION, with one of these verticals: {', '.join(known)}.")
     return known[name], revision
+
+
+async def write_out(db: Database, application: Application) -> None:
+    """Give messages that are owed their texts: an older version may know no templates."""
+    if await migrations.is_current(db, application.branches):
+        await db.write(service.write_out, application.texts)
 
 
 def run_schema(args: argparse.Namespace) -> int:

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from gql_app.deliveries.models import AttemptOutcome, DeliveryState
+from sqlalchemy import Row
+
+from gql_app.deliveries.models import AttemptOutcome, DeliveryState, Fault
 from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import Outgoing
 
@@ -15,7 +18,7 @@ class Claim:
 
     `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
     until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted. `claimed_at` is when
-    the lease began. All moments are the database's, as far as its clock is asked.
+    the lease began. All moments are the database's, as far as its clock is asked. `row` has what the message says.
     """
 
     id: int
@@ -27,6 +30,10 @@ class Claim:
     message: Outgoing
     unclear_since: datetime | None
     claimed_at: datetime
+    row: Row[Any]
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.row.expires_at is not None and bool(self.row.expires_at <= now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class Result:
     provider_id: str | None = None
     error_code: str | None = None
     error: str | None = None
+    fault: Fault | None = None
+    reason: str | None = None
 
     def without_what_was_said(self) -> "Result":
         return replace(self, provider_id=None, error_code=None, error="what the provider said cannot be stored")

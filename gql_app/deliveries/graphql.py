@@ -20,7 +20,8 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import value_of
 from gql_app.deliveries import models, service
-from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState
+from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState, Fault
+from gql_app.deliveries.texts import Texts
 from gql_app.vertical import Vertical
 from gql_app.viewer import Viewer
 
@@ -37,12 +38,19 @@ strawberry.enum(
     DeliveryState,
     description="PENDING: owed. SENDING: a worker has it. SENT: the provider (or the development mailbox) took it. "
     "DELIVERED, UNDELIVERED: the provider says that it arrived, or did not. UNKNOWN: it is not clear whether the "
-    "provider took it; that is looked up. DEAD: given up; an admin can retry it.",
+    "provider took it; that is looked up. DEAD: given up; an admin can retry it. SUPPRESSED: not sent (see `reason`).",
 )
 strawberry.enum(
     AttemptOutcome,
     description="SENT: accepted. TRANSIENT: refused, worth another attempt. PERMANENT: refused for good. REFUSED: our "
-    "own credentials were refused. UNKNOWN: may or may not have been accepted.",
+    "own credentials were refused. UNKNOWN: may or may not have been accepted. SUPPRESSED: it was not to be sent any "
+    "more.",
+)
+strawberry.enum(
+    Fault,
+    description="Whose fault it is that a message was not accepted. RECIPIENT: this address or number will never work. "
+    "MESSAGE: nobody would take this message. US: the sender's configuration or credentials. LATER: nobody's; it may "
+    "be accepted later.",
 )
 
 
@@ -53,6 +61,7 @@ class DeliveryAttempt:
     finished_at: datetime | None
     outcome: AttemptOutcome | None
     provider_id: str | None
+    fault: Fault | None = strawberry.field(description="Whose fault it was; null where nobody knows.")
     error_code: str | None
     error: str | None
 
@@ -64,6 +73,7 @@ class DeliveryAttempt:
             finished_at=row.finished_at,
             outcome=row.outcome,
             provider_id=row.provider_id,
+            fault=row.fault,
             error_code=row.error_code,
             error=row.error,
         )
@@ -72,30 +82,42 @@ class DeliveryAttempt:
 @strawberry.type(description="A message owed to one person by one channel.")
 class Delivery(Node):
     _kind: strawberry.Private[str] = "Delivery"
-    key: strawberry.Private[int]
+    row: strawberry.Private[models.Delivery | Row[Any]]
     channel: ChannelName
     state: DeliveryState
     recipient: str
-    subject: str | None
-    body: str
+    not_before: datetime | None = strawberry.field(description="It is not sent earlier.")
+    expires_at: datetime | None = strawberry.field(description="It is not sent later.")
+    fault: Fault | None = strawberry.field(description="Whose fault the last refusal was; null where nobody knows.")
+    reason: str | None = strawberry.field(description="Why it was not sent. EXPIRED: its time was over.")
     created_at: datetime
     updated_at: datetime
 
+    @strawberry.field(description="Of a mail: its subject.")
+    def subject(self, info: Info) -> str | None:
+        return info.context.resource(Texts).shown(self.row).subject
+
+    @strawberry.field(description="The text, as it is sent: of a mail the one without markup.")
+    def body(self, info: Info) -> str:
+        return info.context.resource(Texts).shown(self.row).body
+
     @strawberry.field
     async def attempts(self, info: Info) -> list[DeliveryAttempt]:
-        found = await info.context.load(service.attempts_of, self.key)
+        found = await info.context.load(service.attempts_of, self.row.id)
         return [DeliveryAttempt.of(row) for row in found or []]
 
     @classmethod
     def of(cls, row: models.Delivery | Row[Any]) -> "Delivery":
         return cls(
             public_id=row.public_id,
-            key=row.id,
+            row=row,
             channel=cast(ChannelName, row.channel.name),
             state=models.shown_state(row.state, row.lease),
             recipient=row.recipient,
-            subject=row.subject,
-            body=row.body,
+            not_before=row.not_before,
+            expires_at=row.expires_at,
+            fault=row.fault,
+            reason=row.reason,
             created_at=row.created_at,
             updated_at=row.updated_at,
         )

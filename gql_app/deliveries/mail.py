@@ -1,6 +1,7 @@
 """E-mail by SMTP."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from email.utils import format_datetime, parseaddr
 
 import aiosmtplib
 
-from gql_app.deliveries.models import Channel
+from gql_app.deliveries.models import Channel, Fault
 from gql_app.deliveries.senders import (
     SEND_TIMEOUT,
     Ambiguous,
@@ -118,12 +119,19 @@ class SmtpSender:
             raise Ambiguous(f"the connection broke in the middle: {type(error).__name__}") from error
 
 
+_ENHANCED = re.compile(r"\b5\.(\d{1,3})\.\d{1,3}\b")
+_FAULTS = {"1": Fault.RECIPIENT, "2": Fault.RECIPIENT, "6": Fault.MESSAGE}
+"""By the subject of an enhanced status code (RFC 3463, section 3): the address, the mailbox, the content."""
+
+
 def _refusal(code: int, text: str) -> SendFailure:
     """RFC 5321, section 4.2.1: 4yz may succeed later, 5yz never; 421 closes the connection."""
     if code in (530, 534, 535):
         return CredentialsRefused("the mail server wants another login", str(code))
     if code >= 500:
-        return PermanentFailure(_says(code, text), str(code))
+        enhanced = _ENHANCED.search(text)
+        fault = _FAULTS.get(enhanced.group(1)) if enhanced else None
+        return PermanentFailure(_says(code, text), str(code), fault=fault)
     return TransientFailure(_says(code, text), str(code))
 
 

@@ -7,7 +7,18 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import Dialect, Enum, ForeignKey, Index, String, Text, TypeDecorator, text
+from sqlalchemy import (
+    CheckConstraint,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gql_app.audiences import Audience, owner
@@ -66,6 +77,7 @@ class DeliveryState(enum.Enum):
     UNDELIVERED = "UNDELIVERED"  # the provider says that it did not arrive
     UNKNOWN = "UNKNOWN"  # the last attempt's outcome is not known; it is looked up before anything is sent again
     DEAD = "DEAD"  # given up; an admin can retry it
+    SUPPRESSED = "SUPPRESSED"  # not sent, for the reason that the row has
 
 
 def shown_state(stored: DeliveryState, lease: UUID | None) -> DeliveryState:
@@ -82,6 +94,22 @@ class AttemptOutcome(enum.Enum):
     PERMANENT = "PERMANENT"  # no attempt will ever succeed
     REFUSED = "REFUSED"  # our own credentials were refused: the channel pauses, the message is not to blame
     UNKNOWN = "UNKNOWN"  # may or may not have been accepted
+    SUPPRESSED = "SUPPRESSED"  # not sent: see the reason of the message
+
+
+class Fault(enum.Enum):
+    """Whose fault it was that a message was not accepted."""
+
+    RECIPIENT = "RECIPIENT"  # this address or number will never work
+    MESSAGE = "MESSAGE"  # nobody would take this message
+    US = "US"  # our configuration, sender, reputation, quota or credentials
+    LATER = "LATER"  # nobody's: it may be accepted later
+
+
+EXPIRED = "EXPIRED"
+"""The reason of a message that was too old when its turn came."""
+LONGEST_LANGUAGE = 35
+"""Characters of a language tag (RFC 5646, section 4.4.1)."""
 
 
 _PROVIDERS_ID = String(64).with_variant(Text(), "postgresql")
@@ -94,6 +122,15 @@ class Delivery(Tracked, Timestamped, Base):
     `rule` is what yielded it, `cause_id` the entity whose change was the cause, `change_set` that of the change.
     `due_at` is when a worker may take it next: the end of its back-off or of a worker's lease; None: never again.
     `failure_count` are the attempts that count against it since it was last queued by hand.
+
+    What it says is rendered from `template` (VERTICAL/NAME) with `template_values`, in `language`; without a template
+    it is `subject`, `body` and `html` (of rules that say a text as it is, and of older versions).
+
+    `claimed_by` is the worker that holds the lease, or has held the last one. Must hold: a worker that knows no
+    templates (of an older version, which leaves it out) never claims a message that has one.
+
+    `fault` is whose fault the last refusal was, `reason` why it is held back or was not sent. `route` (its mail domain,
+    or the prefix of its number) and `priority` (more is earlier; 0 is usual) have room here and are not used yet.
     """
 
     __tablename__ = "deliveries"
@@ -108,16 +145,27 @@ class Delivery(Tracked, Timestamped, Base):
     recipient_id: Mapped[int | None] = mapped_column(BigId)
     recipient: Mapped[str] = mapped_column(String(320))
     subject: Mapped[str | None] = mapped_column(Text)
-    body: Mapped[str] = mapped_column(Text)
+    body: Mapped[str | None] = mapped_column(Text)
     html: Mapped[str | None] = mapped_column(Text)
+    template: Mapped[str | None] = mapped_column(String(200))
+    template_values: Mapped[str | None] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(String(LONGEST_LANGUAGE))
     rule: Mapped[str] = mapped_column(String(128))
     change_set: Mapped[UUID]
     cause_id: Mapped[UUID | None]
+    cause_type: Mapped[str | None] = mapped_column(String(64))
+    not_before: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    route: Mapped[str | None] = mapped_column(String(255))
     due_at: Mapped[datetime | None]
     lease: Mapped[UUID | None]
+    claimed_by: Mapped[str | None] = mapped_column(String(128))
     attempt_count: Mapped[int] = mapped_column(default=0)
     failure_count: Mapped[int] = mapped_column(default=0)
     provider_id: Mapped[str | None] = mapped_column(_PROVIDERS_ID)
+    fault: Mapped[Fault | None] = mapped_column(Enum(Fault, native_enum=False, length=16))
+    reason: Mapped[str | None] = mapped_column(String(64))
 
     @property
     def shown_state(self) -> DeliveryState:
@@ -151,11 +199,15 @@ class Delivery(Tracked, Timestamped, Base):
         Index(None, "recipient_id", "created_at", "id"),
         Index(None, "created_at", "id"),
         Index(None, "change_set"),
+        CheckConstraint("lease IS NULL OR template IS NULL OR claimed_by IS NOT NULL", name="claimed_by_who_knows"),
     )
 
 
 class DeliveryAttempt(Base):
-    """One attempt, written before the provider is called and completed with what came of it."""
+    """One attempt, written before the provider is called and completed with what came of it.
+
+    `text` is what is handed over, where the provider may have to be asked for it by its text.
+    """
 
     __tablename__ = "delivery_attempts"
     __table_args__ = (
@@ -176,5 +228,7 @@ class DeliveryAttempt(Base):
     finished_at: Mapped[datetime | None]
     outcome: Mapped[AttemptOutcome | None] = mapped_column(Enum(AttemptOutcome, native_enum=False, length=16))
     provider_id: Mapped[str | None] = mapped_column(_PROVIDERS_ID)
+    fault: Mapped[Fault | None] = mapped_column(Enum(Fault, native_enum=False, length=16))
+    text: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(String(32))
     error: Mapped[str | None] = mapped_column(Text)

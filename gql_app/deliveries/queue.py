@@ -4,12 +4,15 @@ All of this is Core statements on rows that no other writer touches while they a
 recorded in the change log in the same transaction.
 """
 
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
@@ -32,10 +35,23 @@ _deliveries: Any = Delivery.__table__
 _attempts: Any = DeliveryAttempt.__table__
 
 
-def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
+TextOf = Callable[[Any], str | None]
+"""What a row says, or None where it cannot be rendered."""
+
+
+@dataclass(slots=True)
+class _Unclear:
+    """What earlier attempts may have left at the provider: since when, and under which texts."""
+
+    since: datetime
+    texts: set[str] = field(default_factory=set)
+
+
+def claim(session: Session, channel: Channel, now: datetime, limit: int, text_of: TextOf | None = None) -> list[Claim]:
     """Take up to ``limit`` due messages, oldest first and one per recipient, and record an attempt for each.
 
-    ``now`` is what the database's clock said right before (`next_due`).
+    ``now`` is what the database's clock said right before (`next_due`). ``text_of`` where the provider is asked for a
+    message by its text: it is written down with the attempt, for the template may be another one by then.
     """
     due = (
         select(_deliveries)
@@ -49,14 +65,15 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
     if not rows:
         return []
     lease = uuid4()
-    unclear = _close_interrupted(session, [r.id for r in rows if r.lease is not None], now)
-    unclear |= _unclear_since(session, [r.id for r in rows if r.state is DeliveryState.UNKNOWN])
+    _close_interrupted(session, [r.id for r in rows if r.lease is not None], now)
+    unclear = _unclear(session, [r.id for r in rows if r.lease is not None or r.state is DeliveryState.UNKNOWN])
     connection.execute(
         update(_deliveries)
         .execution_options(**ANNOUNCED)
         .where(_deliveries.c.id.in_([r.id for r in rows]))
         .values(
             lease=lease,
+            claimed_by=_this_worker(),
             due_at=now + LEASE,
             attempt_count=_deliveries.c.attempt_count + 1,
             version=_deliveries.c.version + 1,
@@ -67,15 +84,27 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int) -> list
     connection.execute(
         insert(_attempts),
         [
-            {"public_id": c.message.attempt_id, "delivery_id": c.id, "number": c.attempt, "started_at": now}
+            {
+                "public_id": c.message.attempt_id,
+                "delivery_id": c.id,
+                "number": c.attempt,
+                "started_at": now,
+                "text": None if text_of is None else text_of(c.row),
+            }
             for c in claims
         ],
     )
     return claims
 
 
+def _this_worker() -> str:
+    """For people who look at leases."""
+    return f"{socket.gethostname()[:100]}:{os.getpid()}"
+
+
 def _older_to_the_same_recipient() -> ColumnElement[bool]:
-    """Messages to one recipient go out in their order: an unfinished one holds back those behind it.
+    """Messages to one recipient go out in their order: an unfinished one holds back those behind it, unless it waits
+    for a time of its own.
 
     The offset of nothing keeps PostgreSQL from making a join of it. A queue has statistics of a time when it was empty,
     and by those a join that reads all of the queue for each message costs no more than a look into the index.
@@ -88,14 +117,17 @@ def _older_to_the_same_recipient() -> ColumnElement[bool]:
             older.c.recipient == _deliveries.c.recipient,
             older.c.id < _deliveries.c.id,
             older.c.due_at.is_not(None),
+            or_(older.c.not_before.is_(None), older.c.not_before <= _deliveries.c.due_at),
         )
         .offset(0)
         .exists()
     )
 
 
-def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None, now: datetime) -> Claim:
-    message = Outgoing(row.public_id, uuid4(), row.recipient, row.subject, row.body, row.html)
+def _claim_of(row: Any, lease: UUID, unclear: _Unclear | None, now: datetime) -> Claim:
+    message = Outgoing(
+        row.public_id, uuid4(), row.recipient, earlier=frozenset(unclear.texts if unclear is not None else ())
+    )
     return Claim(
         row.id,
         lease,
@@ -104,34 +136,39 @@ def _claim_of(row: Any, lease: UUID, unclear_since: datetime | None, now: dateti
         row.state,
         row.recipient_id,
         message,
-        unclear_since,
+        None if unclear is None else unclear.since,
         now,
+        row,
     )
 
 
-def _close_interrupted(session: Session, ids: Sequence[int], now: datetime) -> dict[int, datetime]:
-    """Attempts whose worker died in the middle: their outcome is unknown. Returns when each began."""
+def _close_interrupted(session: Session, ids: Sequence[int], now: datetime) -> None:
+    """Attempts whose worker died in the middle: their outcome is unknown."""
     if not ids:
-        return {}
+        return
     open_attempts = (_attempts.c.delivery_id.in_(ids), _attempts.c.finished_at.is_(None))
     session.connection().execute(
         update(_attempts)
         .where(*open_attempts)
         .values(finished_at=now, outcome=AttemptOutcome.UNKNOWN, error="the worker stopped in the middle of it")
     )
-    return _unclear_since(session, ids)
 
 
-def _unclear_since(session: Session, ids: Sequence[int]) -> dict[int, datetime]:
-    """When the earliest attempt with an unknown outcome began, per delivery."""
-    if not ids:
+def _unclear(session: Session, ids: Iterable[int]) -> Mapping[int, _Unclear]:
+    """Of each delivery, what its attempts with an unknown outcome may have left."""
+    if not (known := list(ids)):
         return {}
     query = (
-        select(_attempts.c.delivery_id, func.min(_attempts.c.started_at))
-        .where(_attempts.c.delivery_id.in_(ids), _attempts.c.outcome == AttemptOutcome.UNKNOWN)
-        .group_by(_attempts.c.delivery_id)
+        select(_attempts.c.delivery_id, _attempts.c.started_at, _attempts.c.text)
+        .where(_attempts.c.delivery_id.in_(known), _attempts.c.outcome == AttemptOutcome.UNKNOWN)
+        .order_by(_attempts.c.started_at)
     )
-    return dict(tuple(row) for row in session.connection().execute(query))
+    found: dict[int, _Unclear] = {}
+    for delivery_id, started_at, said in session.connection().execute(query):
+        its = found.setdefault(delivery_id, _Unclear(started_at))
+        if said is not None:
+            its.texts.add(said)
+    return found
 
 
 def renew(session: Session, claims: Sequence[Claim]) -> int:
@@ -159,7 +196,12 @@ def finish(session: Session, results: Sequence[Result]) -> int:
     connection.execute(
         update(_attempts)
         .where(_attempts.c.delivery_id == bindparam("delivery"), _attempts.c.number == bindparam("attempt"))
-        .values({name: bindparam(name) for name in ("finished_at", "outcome", "provider_id", "error_code", "error")}),
+        .values(
+            {
+                name: bindparam(name)
+                for name in ("finished_at", "outcome", "provider_id", "fault", "error_code", "error")
+            }
+        ),
         [_attempt_values(r) for r in results],
     )
     connection.execute(
@@ -167,11 +209,12 @@ def finish(session: Session, results: Sequence[Result]) -> int:
         .execution_options(**ANNOUNCED)
         .where(_deliveries.c.id == bindparam("delivery"))
         .values(
-            {name: bindparam(name) for name in ("state", "due_at", "updated_at", "failure_count")}
+            {name: bindparam(name) for name in ("state", "due_at", "updated_at", "failure_count", "reason")}
             | {
                 "lease": None,
                 "version": _deliveries.c.version + 1,
                 "provider_id": func.coalesce(bindparam("provider"), _deliveries.c.provider_id),
+                "fault": func.coalesce(bindparam("whose", type_=_deliveries.c.fault.type), _deliveries.c.fault),
             }
         ),
         [_delivery_values(r) for r in results],
@@ -187,6 +230,7 @@ def _attempt_values(result: Result) -> dict[str, object]:
         "finished_at": result.finished_at,
         "outcome": result.outcome,
         "provider_id": result.provider_id,
+        "fault": result.fault,
         "error_code": result.error_code,
         "error": result.error,
     }
@@ -200,6 +244,8 @@ def _delivery_values(result: Result) -> dict[str, object]:
         "updated_at": result.finished_at,
         "failure_count": result.claim.failures + (result.outcome in COUNTED),
         "provider": result.provider_id,
+        "whose": result.fault,
+        "reason": result.reason,
     }
 
 

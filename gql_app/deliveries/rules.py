@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert
+from sqlalchemy import bindparam, func, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from gql_app.audiences.declaration import USER, key_text
@@ -24,10 +24,11 @@ from gql_app.changes.codec import Frozen
 from gql_app.changes.models import AUDIENCE, NO_KEYS, ChangeKind
 from gql_app.changes.net import Entity, NetChange
 from gql_app.changes.subjects import Subjects, keep_deleted
-from gql_app.changes.tracking import Tracked, tracked_attributes
-from gql_app.db import ANNOUNCED
+from gql_app.changes.tracking import Tracked, entity_type, tracked_attributes
+from gql_app.db import ANNOUNCED, UtcDateTime
 from gql_app.deliveries.messages import Owed
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
+from gql_app.deliveries.texts import TEXTS, Texts
 
 S = TypeVar("S", bound=Tracked)
 V = TypeVar("V")
@@ -179,7 +180,7 @@ def _register(
     return register
 
 
-def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, UUID, Owed]]:
+def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str, Entity, Owed]]:
     """What the rules owe, by which rule, and for which entity. Each decision is noted at a change of the entity."""
     met = list(_met(session.info.get(_IN_FORCE, ()), changes))
     subjects = Subjects(session, (its[0].entity for _, its in met))
@@ -193,7 +194,7 @@ def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str,
             if owed.recipient:
                 counts = decision.setdefault("owed", {})
                 counts[owed.channel.name] = counts.get(owed.channel.name, 0) + 1
-                yield registration.name, entity.public_id, owed
+                yield registration.name, entity, owed
             else:
                 decision.setdefault("nothing", []).append(
                     f"{owed.channel.name}: {NO_RECIPIENT.get(owed.channel, 'no address')}"
@@ -227,7 +228,9 @@ def _value(frozen: Frozen | None) -> Any:
 
 _deliveries: Any = Delivery.__table__
 _OWE = insert(_deliveries).execution_options(**ANNOUNCED)
-_OWE_BY_ITS_CLOCK = _OWE.values(due_at=func.statement_timestamp())
+_OWE_BY_ITS_CLOCK = _OWE.values(
+    due_at=func.greatest(func.statement_timestamp(), bindparam("earliest", type_=UtcDateTime))
+)
 """On PostgreSQL a message is due by the clock that the workers go by."""
 
 
@@ -235,7 +238,7 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
     """The recorder: writes the deliveries that the rules yield, and returns their log entries."""
     now = datetime.now(UTC)
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    due = {"due_at": now} if is_sqlite else {}
+    texts: Texts = session.info.get(TEXTS) or Texts()
     rows = [
         {
             "public_id": uuid4(),
@@ -247,10 +250,16 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
             "subject": owed.subject,
             "body": owed.body,
             "html": owed.html,
+            **_wording(texts, owed),
+            "language": owed.language,
             "rule": rule,
             "change_set": change_set,
-            "cause_id": cause,
-            **due,
+            "cause_id": cause.public_id,
+            "cause_type": entity_type(cause.model),
+            "not_before": owed.not_before,
+            "expires_at": owed.expires_at,
+            "priority": 0,
+            **({"due_at": max(now, owed.not_before or now)} if is_sqlite else {"earliest": owed.not_before}),
             "attempt_count": 0,
             "failure_count": 0,
             "created_at": now,
@@ -273,6 +282,11 @@ def _record_owed(session: Session, change_set: UUID, changes: Sequence[NetChange
         )
         for row in rows
     ]
+
+
+def _wording(texts: Texts, owed: Owed) -> Mapping[str, str | None]:
+    template, values = (None, None) if owed.wording is None else texts.freeze(owed.channel, owed.wording)
+    return {"template": template, "template_values": values}
 
 
 add_recorder(_record_owed)

@@ -6,19 +6,23 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from gql_app.deliveries.models import Channel
+from gql_app.deliveries.models import Channel, Fault
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way. `id` is the same for all attempts, `attempt_id` is this attempt's own."""
+    """A message on its way. `id` is the same for all attempts, `attempt_id` is this attempt's own.
+
+    `earlier` are other texts under which it may have been accepted: its template was changed between two attempts.
+    """
 
     id: UUID
     attempt_id: UUID
     recipient: str
-    subject: str | None
-    body: str
-    html: str | None
+    subject: str | None = None
+    body: str = ""
+    html: str | None = None
+    earlier: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +33,41 @@ class Receipt:
 
 
 class SendFailure(Exception):
-    """An attempt that did not end in a receipt. `code` is the provider's, `message` holds no secret."""
+    """An attempt that did not end in a receipt. `code` is the provider's, `message` holds no secret.
 
-    def __init__(self, message: str, code: str | None = None) -> None:
+    `fault` is whose fault it was, None where nobody knows.
+    """
+
+    usual: Fault | None = None
+    """Whose fault it is unless the sender says otherwise."""
+
+    def __init__(self, message: str, code: str | None = None, *, fault: Fault | None = None) -> None:
         self.message = message
         self.code = code
+        self.fault = fault or self.usual
         super().__init__(message)
 
 
 class TransientFailure(SendFailure):
     """Not accepted, but may be later; `retry_after` in seconds where the provider said so."""
 
-    def __init__(self, message: str, code: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message, code)
+    usual = Fault.LATER
+
+    def __init__(
+        self, message: str, code: str | None = None, retry_after: float | None = None, *, fault: Fault | None = None
+    ) -> None:
+        super().__init__(message, code, fault=fault)
         self.retry_after = retry_after
 
 
 class PermanentFailure(SendFailure):
-    """Not accepted, and never will be."""
+    """Not accepted, and never will be. Say whose fault that is, the recipient's or the message's."""
 
 
 class CredentialsRefused(SendFailure):
     """The provider does not accept who we are: nothing can be sent by this channel for now."""
+
+    usual = Fault.US
 
 
 class Ambiguous(SendFailure):

@@ -1,15 +1,44 @@
 """What people can do with deliveries. Each function is a unit of work."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from gql_app.db import now
+from gql_app.db import ANNOUNCED, now
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
+from gql_app.deliveries.texts import Texts, Unrenderable
 from gql_app.errors import Conflict, Forbidden, NotFound
 from gql_app.viewer import Viewer
+
+_deliveries: Any = Delivery.__table__
+_SAY = (
+    update(_deliveries)
+    .where(_deliveries.c.id == bindparam("delivery"))
+    .values({name: bindparam(f"its_{name}") for name in ("subject", "body", "html")})
+    .values(template=None, template_values=None)
+    .execution_options(**ANNOUNCED)
+)
+
+
+def write_out(session: Session, texts: Texts) -> int:
+    """Give each message that is still owed its text, for a version that knows no templates; returns how many.
+
+    Those that cannot be rendered stay as they are.
+    """
+    owed = select(Delivery).where(Delivery.template.is_not(None), Delivery.due_at.is_not(None))
+    written: list[dict[str, object]] = []
+    for row in session.scalars(owed.with_for_update()):
+        with contextlib.suppress(Unrenderable):
+            said = texts.render(row)
+            its = {"its_subject": said.subject, "its_body": said.body, "its_html": said.html}
+            written.append({"delivery": row.id, **its})
+    if written:
+        session.connection().execute(_SAY, written)
+    return len(written)
 
 
 def shown_as(state: DeliveryState) -> ColumnElement[bool]:

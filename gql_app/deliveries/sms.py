@@ -12,7 +12,7 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
-from gql_app.deliveries.models import Channel
+from gql_app.deliveries.models import Channel, Fault
 from gql_app.deliveries.senders import (
     SEND_TIMEOUT,
     Ambiguous,
@@ -32,6 +32,10 @@ TRIAL = "Sent from your Twilio trial account - "
 """What Twilio puts before every text of an account that does not pay yet."""
 OUR_SENDER = (21212, 21603)
 """Twilio's errors about the number that we send from: no other message would fare better."""
+RECIPIENTS = (21211, 21610, 21614)
+"""Its errors about the recipient's: no number, opted out, no mobile number (twilio.com/docs/api/errors)."""
+TEXTS = (21602, 21605, 21617)
+"""Its errors about the text: there is none, or it is too long."""
 
 CONCURRENCY = 48
 """Messages in the air at a time."""
@@ -100,7 +104,8 @@ class TwilioSender:
         begin = since - CLOCK_SKEW
         listed = await self._look_up(self._client.messages.list_async(to=message.recipient, limit=MOST_LISTED))
         recent = [m for m in listed if m.date_created is None or m.date_created >= begin]
-        like_it = [m for m in recent if m.body in (message.body, TRIAL + message.body)]
+        texts = {message.body, *message.earlier}
+        like_it = [m for m in recent if m.body is not None and m.body.removeprefix(TRIAL) in texts]
         if not like_it and len(recent) == MOST_LISTED:
             raise Ambiguous("could not be looked up: it has sent too much to this number since")
         return [Receipt(found.sid) for found in reversed(like_it)]  # the listing has the latest first
@@ -143,7 +148,8 @@ def _refusal(error: TwilioRestException) -> Exception:
         return CredentialsRefused(f"Twilio refused our sender (error {code})", code)
     if error.code in (None, error.status):
         return Ambiguous(f"HTTP {error.status} without an error of Twilio's", code)
-    return PermanentFailure(f"Twilio refused the message (error {code})", code)
+    fault = Fault.RECIPIENT if error.code in RECIPIENTS else Fault.MESSAGE if error.code in TEXTS else None
+    return PermanentFailure(f"Twilio refused the message (error {code})", code, fault=fault)
 
 
 def _retry_after(value: str | None, date: str | None) -> float | None:

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,7 +19,7 @@ from gql_app.changes.tasks import stop_task
 from gql_app.db import Database, Reading, refuses_a_value, uptime
 from gql_app.deliveries import metrics, queue
 from gql_app.deliveries.claims import Claim, Result
-from gql_app.deliveries.models import AttemptOutcome
+from gql_app.deliveries.models import EXPIRED, AttemptOutcome, DeliveryState, Fault
 from gql_app.deliveries.retry import CHANNEL_PAUSE, Next, after_attempt
 from gql_app.deliveries.senders import (
     SEND_TIMEOUT,
@@ -30,6 +32,7 @@ from gql_app.deliveries.senders import (
     SendFailure,
     TransientFailure,
 )
+from gql_app.deliveries.texts import Texts, Unrenderable
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +56,15 @@ OUTCOMES = {
 class ChannelWorker:
     """Sends what is due on one channel, until stopped."""
 
-    def __init__(self, db: Database, sender: Sender, bell: Bell, *, poll_seconds: float) -> None:
+    def __init__(
+        self, db: Database, sender: Sender, bell: Bell, *, poll_seconds: float, texts: Texts | None = None
+    ) -> None:
         self._db = db
         self._sender = sender
         self._bell = bell
         self._poll = poll_seconds
+        self._texts = texts or Texts()
+        self._text_of = None if sender.resend_is_safe else self._said
         self._concurrency = sender.concurrency
         self._in_air: set[asyncio.Task[None]] = set()
         self._done: list[Result] = []
@@ -116,7 +123,7 @@ class ChannelWorker:
         due, clock = found
         if (pause := (due - clock.moment).total_seconds()) > 0:
             return min(pause, self._poll)
-        claims = await self._db.write(queue.claim, self._sender.channel, clock.moment, room)
+        claims = await self._db.write(queue.claim, self._sender.channel, clock.moment, room, self._text_of)
         for claim in claims:
             self._held[claim.id] = claim
             task = asyncio.create_task(self._attempt(claim, clock))
@@ -136,6 +143,12 @@ class ChannelWorker:
         self._in_air.discard(task)
         self._bell.ring()
 
+    def _said(self, row: Any) -> str | None:
+        try:
+            return self._texts.render(row).body
+        except Unrenderable:
+            return None  # the attempt says why
+
     async def _attempt(self, claim: Claim, clock: Reading) -> None:
         try:
             async with asyncio.timeout(SEND_TIMEOUT + 1):
@@ -149,14 +162,27 @@ class ChannelWorker:
         self._done.append(result)
 
     async def _send(self, claim: Claim, clock: Reading) -> Result:
+        message = self._rendered(claim)
         if claim.unclear_since is not None and not self._sender.resend_is_safe:
-            receipt = await self._accepted_before(claim.message, claim.unclear_since)
+            receipt = await self._accepted_before(message, claim.unclear_since)
             if receipt is not None:
                 return self._sent(claim, clock.now(), receipt, "accepted in an earlier attempt")
-        if clock.now() >= claim.claimed_at + queue.LEASE:  # frozen meanwhile: another worker may have it
+        now = clock.now()
+        if claim.has_expired(now):
+            then = Next(DeliveryState.SUPPRESSED, None)
+            return Result(claim, AttemptOutcome.SUPPRESSED, then, now, reason=EXPIRED)
+        if now >= claim.claimed_at + queue.LEASE:  # frozen meanwhile: another worker may have it
             raise Ambiguous("the lease had ended before it could be sent")
-        receipt = await self._sender.send(claim.message)
+        receipt = await self._sender.send(message)
         return self._sent(claim, clock.now(), receipt)
+
+    def _rendered(self, claim: Claim) -> Outgoing:
+        try:
+            said = self._texts.render(claim.row)
+        except Unrenderable as error:
+            logger.error("the message %s waits: %s", claim.message.id, error)
+            raise TransientFailure(str(error)[:500], fault=Fault.MESSAGE) from error
+        return replace(claim.message, subject=said.subject, body=said.body, html=said.html)
 
     async def _accepted_before(self, message: Outgoing, since: datetime) -> Receipt | None:
         """The first message like this one at the provider that no attempt of ours is known by."""
@@ -178,7 +204,7 @@ class ChannelWorker:
             logger.error("%s is paused: %s", self._sender.channel.name, failure.message)
         retry_after = failure.retry_after if isinstance(failure, TransientFailure) else None
         then = self._next(outcome, claim, now, retry_after)
-        return Result(claim, outcome, then, now, error_code=failure.code, error=failure.message)
+        return Result(claim, outcome, then, now, error_code=failure.code, error=failure.message, fault=failure.fault)
 
     def _next(self, outcome: AttemptOutcome, claim: Claim, now: datetime, retry_after: float | None = None) -> Next:
         return after_attempt(
@@ -229,12 +255,14 @@ class Workers:
         make_senders: Callable[[], list[Sender]],
         *,
         poll_seconds: float,
+        texts: Texts | None = None,
     ) -> None:
         """``make_senders`` is called when the workers start: senders belong to a running event loop."""
         self._db = db
         self._doorbell = doorbell
         self._make_senders = make_senders
         self._poll = poll_seconds
+        self._texts = texts
         self.channels: list[ChannelWorker] = []
 
     @contextlib.asynccontextmanager
@@ -243,7 +271,11 @@ class Workers:
         senders = self._make_senders()
         for sender in senders:
             worker = ChannelWorker(
-                self._db, sender, self._doorbell.bell(commits=True, news=True), poll_seconds=self._poll
+                self._db,
+                sender,
+                self._doorbell.bell(commits=True, news=True),
+                poll_seconds=self._poll,
+                texts=self._texts,
             )
             self.channels.append(worker)
         tasks = [asyncio.create_task(channel.run()) for channel in self.channels]

@@ -21,7 +21,7 @@ from gql_app.reconcile.snapshot import UNREADABLE, Kind, Snapshot, finding, raw
 SLACK = timedelta(minutes=1)
 """How much later the log may tell of a message's end than its row did."""
 ENDED = {state.name for state in (DeliveryState.SENT, DeliveryState.DELIVERED)} | {
-    state.name for state in (DeliveryState.UNDELIVERED, DeliveryState.DEAD)
+    state.name for state in (DeliveryState.UNDELIVERED, DeliveryState.DEAD, DeliveryState.SUPPRESSED)
 }
 ALIKE = {("Delivery", "state"): {"SENDING": "PENDING"}}
 """Values that older versions told of in place of others."""

@@ -55,7 +55,9 @@ def _messages() -> Select[Any]:
             raw(Delivery.channel, "channel"),
             Delivery.recipient,
             Delivery.subject,
-            func.length(Delivery.body).label("length"),
+            func.length(func.coalesce(Delivery.body, Delivery.template.concat(Delivery.template_values))).label(
+                "length"
+            ),
             raw(Delivery.created_at, "created_at"),
         )
         .where(Delivery.cause_id.is_not(None))

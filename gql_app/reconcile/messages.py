@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, or_, select
 
 from gql_app.deliveries.models import AttemptOutcome, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.queue import COUNTED
@@ -25,6 +25,7 @@ NEEDS = {
     DeliveryState.UNDELIVERED.name: {SENT},
     DeliveryState.UNKNOWN.name: {UNKNOWN},
     DeliveryState.DEAD.name: FAILED,
+    DeliveryState.SUPPRESSED.name: {AttemptOutcome.SUPPRESSED.name},
 }
 """The outcomes of which a message in this state has one."""
 
@@ -156,11 +157,13 @@ def _overdue(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _held_back() -> ColumnElement[bool]:
-    """Messages to one recipient go out in their order: an unfinished one holds back those behind it."""
+    """Messages to one recipient go out in their order: an unfinished one holds back those behind it, unless it waits
+    for a time of its own."""
     older = _deliveries.alias("older")
     return exists().where(
         older.c.channel == _deliveries.c.channel,
         older.c.recipient == _deliveries.c.recipient,
         older.c.id < _deliveries.c.id,
         older.c.due_at.is_not(None),
+        or_(older.c.not_before.is_(None), older.c.not_before <= _deliveries.c.due_at),
     )

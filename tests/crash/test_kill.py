@@ -31,6 +31,7 @@ from tests.crash.town import (
     sign_up,
     states,
 )
+from tests.ruling import said
 from tests.standins.process import StandInProcess
 
 KILLS = int(os.environ.get("GQL_APP_TEST_KILLS", "5"))
@@ -141,7 +142,7 @@ def every_decision_has_its_rows(found: Found) -> None:
 
 def each_sms_arrived_once(found: Found, accepted: list[dict[str, Any]]) -> None:
     """Every message that Twilio took belongs to one delivery, and every delivery to one message."""
-    owed = {d.provider_id: (d.recipient, d.body) for d in found.deliveries if d.channel is Channel.SMS}
+    owed = {d.provider_id: (d.recipient, said(d).body) for d in found.deliveries if d.channel is Channel.SMS}
     assert len(owed) == sum(d.channel is Channel.SMS for d in found.deliveries), "one message stands for two deliveries"
     assert owed == {m["sid"]: (m["to"], m["body"]) for m in accepted}
 

@@ -73,7 +73,7 @@ async def test_a_rental_from_the_offer_to_its_end(site: Running, people: dict[st
         "place": "12 Elm Street", "status": "ENDED", "landlord": {"name": "ada"},
     }  # fmt: skip
     assert await cleo.data(RENTAL, id=rental) is None
-    texts = [each.body for each in await rows_of(site.app.db, Delivery) if "rental" in each.body]
+    texts = [each.body for each in await rows_of(site.app.db, Delivery) if each.body and "rental" in each.body]
     assert texts == ["12 Elm Street: the rental has ended."] * 2
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -365,8 +366,8 @@ async def test_a_worker_that_was_frozen_after_its_claim_does_not_send(
     """Its lease has ended, and another one may have sent it meanwhile."""
     claim = queue.claim
 
-    def long_ago(session: Session, channel: Channel, now: datetime, limit: int) -> list[Claim]:
-        return [replace(each, claimed_at=now - queue.LEASE) for each in claim(session, channel, now, limit)]
+    def long_ago(session: Session, channel: Channel, now: datetime, *args: Any) -> list[Claim]:
+        return [replace(each, claimed_at=now - queue.LEASE) for each in claim(session, channel, now, *args)]
 
     monkeypatch.setattr(queue, "claim", long_ago)
     async with delivering(outside) as (_, room):

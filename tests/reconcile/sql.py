@@ -12,8 +12,8 @@ NEW = "00000000000000000000000000000001"
 
 COPIED = "change_set, kind, entity_type, entity_id, attribute, old_value, new_value, owner_id, actor_id, occurred_at"
 MESSAGE = (
-    "version, channel, state, recipient_id, recipient, subject, body, rule, change_set, cause_id, due_at,"
-    " attempt_count, failure_count, created_at, updated_at"
+    "version, channel, state, recipient_id, recipient, subject, body, template, template_values, rule, change_set,"
+    " cause_id, due_at, attempt_count, failure_count, created_at, updated_at"
 )
 
 

@@ -12,7 +12,7 @@ from gql_app.db import Database
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import Branch
 from gql_app.migrations.before import HISTORY
-from tests.migrating import SERVICE, make_of, migrate
+from tests.migrating import SERVICE, back, make_of, migrate
 from tests.reconcile.after import nothing_to_find
 from tests.reconcile.filled import fill
 from tests.reconcile.older import REVISIONS, Older
@@ -33,7 +33,7 @@ async def test_nothing_is_found_after_an_upgrade(bare: Database, bare_url: str, 
     await fill_as(bare, revision)
     await migrate(bare)
     await nothing_to_find(bare_url)
-    await migrations.take_back(bare, migrations.BEFORE, revision)
+    await back(bare, migrations.BEFORE, revision)
     await migrate(bare)
     await nothing_to_find(bare_url)
 
@@ -43,7 +43,7 @@ async def test_nothing_is_found_in_what_an_older_version_writes_after_going_back
     bare: Database, bare_url: str, revision: str
 ) -> None:
     await migrate(bare)
-    await migrations.take_back(bare, migrations.BEFORE, revision)
+    await back(bare, migrations.BEFORE, revision)
     await fill_as(bare, revision)
     await migrate(bare)
     await nothing_to_find(bare_url)
@@ -54,7 +54,7 @@ async def test_nothing_is_found_after_going_back_and_up_again(bare: Database, ba
     await migrate(bare)
     await fill(bare)
     for revision in reversed(REVISIONS[:-1]):
-        await migrations.take_back(bare, migrations.BEFORE, revision)
+        await back(bare, migrations.BEFORE, revision)
         await migrate(bare)
         await nothing_to_find(bare_url)
 
@@ -97,7 +97,7 @@ async def test_a_database_that_was_taken_over_has_the_tables_of_a_new_one(bare: 
     await migrate(bare)
     async with bare.engine.connect() as connection:
         new = await connection.run_sync(_tables)
-    await migrations.take_back(bare, migrations.BEFORE, "base")
+    await back(bare, migrations.BEFORE, "base")
     async with bare.engine.connect() as connection:
         assert await connection.run_sync(lambda sync: inspect(sync).get_table_names()) == ["theirs"]
     await make_of(bare, "0009")
@@ -132,8 +132,8 @@ async def test_tables_that_a_later_version_has_migrated_are_left_alone(bare: Dat
         await connection.execute(text("UPDATE gql_app_versions SET revision = '0999' WHERE vertical = 'projects'"))
     with pytest.raises(ConfigurationError, match="a later one has migrated"):
         await migrate(bare)
-    with pytest.raises(ConfigurationError, match="projects are later than what 0009 knew"):
-        await migrations.take_back(bare, migrations.BEFORE, "0009")
+    with pytest.raises(ConfigurationError, match="projects are at 0999, so not behind 0001"):
+        await back(bare, migrations.BEFORE, "0009")
 
 
 async def test_a_table_of_that_name_is_not_touched(bare: Database) -> None:
@@ -215,6 +215,6 @@ async def test_one_vertical_is_taken_back_alone(bare: Database, tmp_path: Path) 
     assert await there() == []
     assert await migrations.is_current(bare, SERVICE.branches)
     with pytest.raises(ConfigurationError, match="no revision 0999"):
-        await migrations.take_back(bare, migrations.BEFORE, "0999")
+        await back(bare, migrations.BEFORE, "0999")
     await migrations.upgrade(bare, [*SERVICE.branches, boats])
     assert await there() == ["boats_0001", "boats_0002"]

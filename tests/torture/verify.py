@@ -10,6 +10,7 @@ from typing import Any
 from gql_app.db import Database
 from gql_app.deliveries.models import Channel, DeliveryState
 from gql_app.demo.fuel_requests.models import FuelRequestStatus
+from tests.ruling import said
 from tests.torture.found import Found
 from tests.torture.subscribers import Subscriber
 from tests.torture.told import Told
@@ -111,7 +112,7 @@ def ended(found: Found) -> Iterator[str]:
 
 def twice(found: Found, sms: Sequence[Message]) -> tuple[int, int]:
     """How many SMS arrived more often than they were owed, and how many did not."""
-    owed = Counter((d.recipient, d.body) for d in found.by(Channel.SMS))
+    owed = Counter((d.recipient, said(d).body) for d in found.by(Channel.SMS))
     arrived = Counter((m["to"], m["body"]) for m in sms)
     return (arrived - owed).total(), (owed - arrived).total()
 
@@ -124,7 +125,7 @@ def each_sms_once(found: Found, sms: Sequence[Message]) -> Iterator[str]:
     known = Counter(d.provider_id for d in found.by(Channel.SMS))
     if shared := [sid for sid, count in known.items() if count > 1]:
         yield f"{len(shared)} SMS stand for several deliveries"
-    texts = {d.provider_id: (d.recipient, d.body) for d in found.by(Channel.SMS)}
+    texts = {d.provider_id: (d.recipient, said(d).body) for d in found.by(Channel.SMS)}
     if texts != {m["sid"]: (m["to"], m["body"]) for m in sms}:
         yield "the SMS that the deliveries name are not those that arrived"
 

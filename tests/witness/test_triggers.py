@@ -19,7 +19,7 @@ from gql_app.changes.tracking import Tracked
 from gql_app.db import Database
 from tests import postgres
 from tests.conftest import require
-from tests.migrating import migrate
+from tests.migrating import back, migrate
 from tests.ruling import service_database
 from tests.things import add_user
 from tests.witness import triggers
@@ -176,7 +176,7 @@ async def _back_and_forth(url: str) -> None:
     assert await asyncio.to_thread(disagreements, url) == []
     if db.is_sqlite:
         await asyncio.to_thread(triggers.remove, url, models_of_the_service(), images=False)
-    await migrations.take_back(db, migrations.BEFORE, "0003")
+    await back(db, migrations.BEFORE, "0003")
     await migrate(db)
     await asyncio.to_thread(triggers.install, url, models_of_the_service())
     await add_user(db, "linus")

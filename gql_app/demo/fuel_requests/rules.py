@@ -13,5 +13,13 @@ TEMPLATES = Templates("gql_app.demo.fuel_requests")
 def tell_requester(change: Change[FuelRequest]) -> Iterator[Owed]:
     request, status = change.subject, change.new.label
     requester = change.session.get_one(User, request.requester_id)
-    yield sms(requester, f"The status of your Fuel Request has changed to {status}.")
-    yield email(requester, TEMPLATES, "decided", status=status, litres=request.litres, note=request.decision_note)
+    yield sms(requester, TEMPLATES, "decided", status=status)
+    yield email(
+        requester,
+        TEMPLATES,
+        "decided",
+        username=requester.username,
+        status=status,
+        litres=request.litres,
+        note=request.decision_note,
+    )

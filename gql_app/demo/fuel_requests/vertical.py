@@ -23,4 +23,5 @@ FUEL_REQUESTS = Vertical(
     subscriptions=(FuelRequestSubscriptions,),
     nodes={"FuelRequest": seen_by_public_id},
     rules=(rules.tell_requester,),
+    templates=rules.TEMPLATES,
 )

@@ -13,5 +13,5 @@ TEMPLATES = Templates("gql_app.demo.projects")
 def tell_owner(change: Change[Project]) -> Iterator[Owed]:
     project, status = change.subject, change.new.label
     owner = change.session.get_one(User, project.owner_id)
-    yield sms(owner, f"The status of your Project has changed to {status}.")
-    yield email(owner, TEMPLATES, "status", status=status, name=project.name)
+    yield sms(owner, TEMPLATES, "status", status=status)
+    yield email(owner, TEMPLATES, "status", username=owner.username, status=status, name=project.name)

@@ -15,4 +15,5 @@ PROJECTS = Vertical(
     mutations=(service.create_project, service.set_project_status, service.add_comment),
     subscriptions=(graphql.CommentSubscriptions,),
     rules=(rules.tell_owner,),
+    templates=rules.TEMPLATES,
 )

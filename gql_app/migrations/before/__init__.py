@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inse
 
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import steps
-from gql_app.migrations.branches import ENGINE, Branch
+from gql_app.migrations.branches import ENGINE, OURS, Branch
 from gql_app.migrations.steps import is_there
 
 HISTORY: Final = Branch("before", Path(__file__).parent)
@@ -38,7 +38,7 @@ def hand_back(connection: Connection, revision: str | None) -> None:
     """Back to that time: to one of its revisions; None: without tables.
 
     Raises:
-        ConfigurationError: there is no such revision, or a migration was run since.
+        ConfigurationError: there is no such revision, or no way back to it.
     """
     if revision is not None and revision not in [each.revision for each in HISTORY.scripts]:
         raise ConfigurationError(f"There was no revision {revision} before verticals had their own.")
@@ -48,10 +48,9 @@ def hand_back(connection: Connection, revision: str | None) -> None:
             raise ConfigurationError(
                 f"This database never had the tables of {', '.join(missing)}: it was not one of that time."
             )
-        if further := [name for name, each in reached.items() if _WENT_ON.get(name, each) != each]:
-            raise ConfigurationError(
-                f"The tables of {', '.join(sorted(further))} are later than what {revision} knew: take them back first."
-            )
+        for name, known in _WENT_ON.items():
+            if reached[name] != known:
+                steps.take_back(connection, ENGINE if name == ENGINE.name else Branch(name, OURS[name]), known)
         steps.VERSIONS.drop(connection)
         _set(connection, HISTORY.head)
     bring_to(connection, revision)
