@@ -5,6 +5,7 @@
 was not chosen, with the least that they would need of a writer:
 
 - "lock": one lock from before the log's row is written until the commit, so that positions come in order;
+- "captured" is "product" while writes from outside are noted (`gql-app capture install`), and there are none;
 - "horizon": the row goes straight into the log; its readers would have to stay behind the oldest open transaction.
 
 One process of Python is most of what is measured, and PostgreSQL shares the machine: only the ratios mean something.
@@ -36,12 +37,14 @@ from gql_app.changes.sequencer import Sequencer
 from gql_app.db import Database
 from gql_app.db.guard import MIGRATION
 from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.outside import switch
 
 WRITERS = 16
 SECONDS = 6.0
 REQUESTS = 2_000
 LOCK = 4711
-WAYS = ("off", "product", "lock", "horizon")
+WAYS = ("off", "product", "captured", "lock", "horizon")
+TRACKED = ("product", "captured")
 
 Work = Callable[[Session], None]
 
@@ -88,6 +91,9 @@ async def _measure(url: str, way: str) -> Figures:
     first = await db.read(lambda session: session.scalars(select(func.min(FuelRequest.id))).one())
     doorbell = Doorbell(Broadcast("memory://"))
     db.on_commit(doorbell.ring)
+    models = [User, FuelRequest]
+    if way == "captured":
+        await switch.install(db, models, pause=0)
     counted, end = 0, time.perf_counter() + SECONDS
 
     async def write(rng: random.Random) -> None:
@@ -95,11 +101,11 @@ async def _measure(url: str, way: str) -> Figures:
         while time.perf_counter() < end:
             work = partial(
                 _change,
-                FuelRequest if way == "product" else PlainRequest,
+                FuelRequest if way in TRACKED else PlainRequest,
                 first + rng.randrange(REQUESTS),
                 Decimal(rng.randrange(1, 10**6)),
             )
-            if way == "product":
+            if way in TRACKED:
                 await db.write(work)
             else:
                 with contextlib.suppress(StaleDataError):  # another writer was faster: the next one is tried
@@ -110,6 +116,8 @@ async def _measure(url: str, way: str) -> Figures:
 
     async with Sequencer(db, doorbell).running():
         await asyncio.gather(*(write(random.Random(n)) for n in range(WRITERS)))
+    if way == "captured":
+        await switch.remove(db, models)
     left = await db.read(lambda session: session.scalar(select(func.count()).select_from(ChangeOutbox)))
     await db.close()
     return {"commits/s": counted / SECONDS, "left in the outbox": float(left or 0)}

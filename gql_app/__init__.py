@@ -11,6 +11,7 @@ The way of a change, and the rooms that it passes:
     deliveries/     … and so are the SMS and mails that the models' rules say are owed
     changes/        the commit rings the doorbell; the feed of every process reads the log on and hands each event to
                     the subscriptions that want it and may see it
+    outside/        where it is switched on, what others write to the same rows reaches the log, too
     deliveries/     a worker claims what is owed, sends it, and writes down what came of it
 
 Arrows point one way: settings, errors ← db ← audiences ← changes ← deliveries ← verticals ← schema ← app.

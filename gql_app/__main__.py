@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import DBAPIError
 
 from gql_app.application import named
-from gql_app.commands import authoring, deliveries, inside, maintenance, serve
+from gql_app.commands import authoring, capture, deliveries, inside, maintenance, serve
 from gql_app.db import is_outage
 from gql_app.errors import ConfigurationError, GqlAppError
 from gql_app.settings import choose_app, chosen_app
@@ -48,7 +48,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (serve, maintenance, deliveries, authoring):
+    for group in (serve, maintenance, deliveries, capture, authoring):
         group.add_to(commands)
     try:
         verticals = named(chosen_app()).verticals

@@ -35,6 +35,7 @@ from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import Workers
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
+from gql_app.outside.switch import Intake, renew
 from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings, database_url
@@ -72,6 +73,7 @@ class App:
         self.db.on_commit(self.doorbell.ring)
         poll = settings.poll_interval.total_seconds()
         self.sequencer = Sequencer(self.db, self.doorbell, poll_seconds=poll)
+        self.intake = Intake(self.db, self.application.models, poll_seconds=poll)
         self.feed = Feed(self.db, self.doorbell, poll_seconds=poll)
         self.workers = Workers(
             self.db,
@@ -101,9 +103,12 @@ class App:
                     stack.callback(close)
             await self.db.reach()
             await migrations.require_current(self.db, self.application.branches, self.application.tracked_tables)
+            if self.db.is_sqlite:  # which is migrated right there
+                await renew(self.db, self.application.models)
             await note_what_is_tracked(self.db, self.application.models)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())
+            await stack.enter_async_context(self.intake.running())
             if feed:
                 await stack.enter_async_context(self.feed.running())
             if deliver:

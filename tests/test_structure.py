@@ -42,7 +42,7 @@ LAYERS = (
     {"deliveries", "vertical"},
     {"accounts"},
     {"audit", "visibility", "mailbox"},
-    {"reconcile", "schema", "migrations", "transport", "pages", "ops", "server"},
+    {"reconcile", "schema", "migrations", "outside", "transport", "pages", "ops", "server"},
     {"application"},
     {"demo"},
     {"app"},

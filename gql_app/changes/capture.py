@@ -67,6 +67,8 @@ _MOST_FLUSHES = 100
 _recorders: list[Recorder] = []
 _PENDING = "gql_app_pending"
 _RECORDED = "gql_app_recorded"
+TAKE_IN = "gql_app_take_in"
+"""Where a session's ``info`` has what writes down changes that others have committed (see `outside`)."""
 _ACTOR = "gql_app_actor"
 
 
@@ -79,12 +81,20 @@ def act_as(session: Session, actor_id: int | None) -> None:
     session.info[_ACTOR] = actor_id
 
 
-def record(session: Session, entries: Sequence[Entry], change_set: UUID | None = None) -> None:
-    """Write entries into the change log, in the session's transaction: for what announced statements changed."""
+def record(
+    session: Session, entries: Sequence[Entry], change_set: UUID | None = None, *, by_nobody: bool = False
+) -> None:
+    """Write entries into the change log, in the session's transaction: for what announced statements changed.
+
+    ``by_nobody``: it was not the session's user.
+    """
     if not entries:
         return
+    if not by_nobody and (take_in := session.info.get(TAKE_IN)) is not None:
+        take_in(session)  # what others have committed comes first
     now = datetime.now(UTC)
-    shared = {"change_set": change_set or uuid4(), "occurred_at": now, "actor_id": session.info.get(_ACTOR)}
+    actor_id = None if by_nobody else session.info.get(_ACTOR)
+    shared = {"change_set": change_set or uuid4(), "occurred_at": now, "actor_id": actor_id}
     rows = [
         {
             "kind": entry.kind,
@@ -177,6 +187,11 @@ class _Told:
             self.readers.others,
             before,
         )
+
+
+def entries_of(entities: Iterable[Entity], sides: Sides) -> list[Entry]:
+    """What is told of these entities, and of those that others may see because of them; no rules are run."""
+    return [entry for each in (*entities, *sides.others) for entry in _Told.of(each, sides).entries()]
 
 
 @event.listens_for(WriteSession, "before_commit", propagate=True)

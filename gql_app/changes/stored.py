@@ -149,3 +149,19 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_whole(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+UNREADABLE = (LookupError, ValueError, TypeError, ArithmeticError)
+"""What is raised for a stored value that is not one of its type."""
+
+Read = Callable[[Any], Any]
+
+
+def reader(column_type: TypeEngine[Any], dialect: Dialect) -> Read:
+    """Turns what the driver gives into the value. Raises one of UNREADABLE."""
+    bare = bare_type(column_type)
+    # By its code PostgreSQL says what it gives (its catalog pg_type): double precision, numeric.
+    code = None if dialect.name == "sqlite" else 701 if isinstance(bare, Float) else 1700
+    impl: Any = column_type.dialect_impl(dialect)
+    found: Read | None = impl.result_processor(dialect, code if isinstance(bare, Numeric | Float) else None)
+    return found or (lambda value: value)

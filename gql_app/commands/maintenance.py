@@ -16,12 +16,13 @@ from gql_app.application import Application, named
 from gql_app.changes import log
 from gql_app.changes.baseline import note_what_is_tracked
 from gql_app.changes.sequencer import PATIENCE, OutboxLocked, move
-from gql_app.changes.tracking import Tracked
+from gql_app.changes.tracking import Tracked, tracked_models
 from gql_app.commands.arguments import number
 from gql_app.db import Database, is_locked, is_outage, now
 from gql_app.deliveries import queue, service
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import Branch
+from gql_app.outside.switch import drain, renew
 from gql_app.reconcile import Finding, reconcile, summary
 from gql_app.schema import printed
 from gql_app.settings import Settings
@@ -72,6 +73,7 @@ async def _migrate(back: str | None) -> None:
             return await migrations.take_back(db, branch, revision)
         await migrations.upgrade(db, application.branches)
         await note_what_is_tracked(db, application.models)
+        await renew(db, application.models)
     except DBAPIError as error:
         if not is_locked(error):
             raise
@@ -155,9 +157,13 @@ async def _check() -> tuple[list[Finding], bool]:
 
 
 async def settle(db: Database, models: Iterable[type[Tracked]] | None = None, *, patience: float = PATIENCE) -> bool:
-    """Write down what is tracked, and move the outbox; False where that cannot be done now. The check goes on then."""
+    """Write down what is tracked and what came from outside, and move the outbox; False where that cannot be done now.
+
+    The check goes on then.
+    """
     try:
         await note_what_is_tracked(db, models)
+        await drain(db, list(tracked_models() if models is None else models))
         await move(db, patience=patience)
     except OutboxLocked:
         return False

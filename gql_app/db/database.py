@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Engine, Executable, Row, text
+from sqlalchemy import Connection, Engine, Executable, Row, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -47,6 +47,8 @@ class Database:
         guard.watch(self.engine.sync_engine)
         self._embedded = Embedded(self.url, pool_size) if self.is_sqlite else None
         self._writers = self.engine.execution_options(**WRITER)
+        if not self.is_sqlite:
+            event.listen(self._writers.sync_engine, "begin", self._enter)
         self._migrations = self.engine.execution_options(**MIGRATION)
         # Not a setting of the session: a pooler between us and PostgreSQL would leave it to the next one.
         self._readers = self.engine.execution_options(postgresql_readonly=True, **READER)
@@ -54,8 +56,20 @@ class Database:
         self._patient = patient and not self.is_sqlite
         self._turn = asyncio.Semaphore(pool_size)  # to queue for a connection here is fair
         self._on_commit: list[Callable[[], None]] = []
+        self._says_inside = False
         self.session_info: dict[str, Any] = {}
         """What the session of every unit of work finds in its ``info``."""
+
+    @property
+    def says_inside(self) -> bool:
+        """Whether transactions of units of work say that they are the service's own (see `outside`)."""
+        return self._says_inside
+
+    @says_inside.setter
+    def says_inside(self, value: bool) -> None:
+        self._says_inside = value
+        if self._embedded is not None:
+            self._embedded.say_inside(value)
 
     @property
     def sync_engines(self) -> Sequence[Engine]:
@@ -255,6 +269,11 @@ class Database:
                 await session.run_sync(abandon)
                 raise
             return result
+
+    def _enter(self, connection: Connection) -> None:
+        """Of each transaction, also of one that begins after a commit within a unit of work."""
+        if self._says_inside:
+            connection.execute(postgres.INSIDE, execution_options=ANNOUNCED)
 
     async def _take_the_time(self, session: AsyncSession) -> None:
         if self._patient:

@@ -34,6 +34,9 @@ MOST = 16
 """Units of work in one transaction: the first of them waits for the last, some milliseconds."""
 
 
+_INSIDE = "UPDATE change_capture SET inside = ?"
+
+
 class _Aborted(Exception):
     """The transaction of the whole group is gone, and this unit of work's part of it."""
 
@@ -69,6 +72,7 @@ class _Member:
             self._writer.raw.execute("SAVEPOINT " + self._name)
         else:
             connection.exec_driver_sql("BEGIN IMMEDIATE", execution_options=ANNOUNCED)
+            self._writer.enter()
         self._begun = True
 
     def _refuse_lost(self) -> None:
@@ -83,6 +87,7 @@ class _Member:
         self._close_cursors()
         if not self._open:
             try:
+                self._writer.leave()
                 return self._writer.raw.commit()
             except sqlite3.Error:
                 self._writer.raw.rollback()  # SQLAlchemy takes it for ended, and SQLite may not
@@ -170,6 +175,7 @@ class GroupWriter:
         )
         event.listen(self.engine, "begin", _begin)
         self.grouping = False
+        self.says_inside = self._is_inside = False
         self._members = 0
         self._waiting: deque[_Unit] = deque()
         self._busy = False
@@ -193,6 +199,18 @@ class GroupWriter:
             self._start()
         result: T = await unit.done
         return result
+
+    def enter(self) -> None:
+        """A transaction has begun. Where writes from outside are noted, it says that it is none of these."""
+        self._is_inside = self.says_inside
+        if self._is_inside:
+            self.raw.execute(_INSIDE, (1,))
+
+    def leave(self) -> None:
+        """Must hold: nothing is written between this and the commit."""
+        if self._is_inside:
+            self._is_inside = False
+            self.raw.execute(_INSIDE, (0,))
 
     def close(self) -> None:
         while self._waiting:
@@ -234,6 +252,7 @@ class GroupWriter:
         """Run them in one transaction. False: nothing of it has happened."""
         try:
             self.raw.execute("BEGIN IMMEDIATE")
+            self.enter()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 return False  # each will be told why
@@ -260,6 +279,7 @@ class GroupWriter:
         if not self.raw.in_transaction:
             return False
         try:
+            self.leave()
             self.raw.execute("COMMIT")
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):

@@ -19,6 +19,9 @@ RAW_ERRORS = (PostgresError, InterfaceError, OSError)
 NO_STATEMENT_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 """For this transaction: a command that an operator has called takes as long as it takes."""
 
+INSIDE = text("SELECT set_config('gql_app.inside', 'on', true)")
+"""This transaction is one of the service's own: its writes are recorded by what makes them."""
+
 
 def make_engine(url: str, pool_size: int) -> AsyncEngine:
     """An engine whose errors are all SQLAlchemy's, and whose transactions are READ COMMITTED whatever the default is.

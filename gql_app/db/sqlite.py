@@ -53,6 +53,10 @@ class Embedded:
             guard.watch(engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="gql_app-read")
 
+    def say_inside(self, value: bool) -> None:
+        """Have write transactions say that they are the service's own."""
+        self._writer.says_inside = value
+
     async def reach(self) -> None:
         """Raises sqlite3.Error when the file cannot be opened or is no database."""
         await asyncio.get_running_loop().run_in_executor(self._readers, _open, self._path)

@@ -10,7 +10,7 @@ before     how a database gets here from the time when all had one history
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, Table, func, inspect, select, text
+from sqlalchemy import Connection, Table, column, func, inspect, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,10 @@ __all__ = ["BEFORE", "ENGINE", "OURS", "Branch", "is_current", "require_current"
 
 LOCK = 0x67716C5F6D6967
 """PostgreSQL's advisory lock of those who migrate: two at once would get in each other's way."""
+
+TRIGGERS = "gql_app_capture_"
+"""How the names of the triggers begin that note writes from outside."""
+_MASTER = table("sqlite_master", column("type"), column("name"))
 
 _WAIT_FOR_OTHERS = (
     text("SET LOCAL statement_timeout = 0"),  # a migration takes as long as it takes
@@ -123,13 +127,13 @@ def _in_words(error: DBAPIError) -> ConfigurationError | None:
 
 def _refuse_models_ahead(connection: Connection, tables: Iterable[Table]) -> None:
     there = inspect(connection)
-    for table in tables:
-        is_there = there.has_table(table.name, schema=table.schema)
-        columns = there.get_columns(table.name, schema=table.schema) if is_there else []
+    for wanted in tables:
+        is_there = there.has_table(wanted.name, schema=wanted.schema)
+        columns = there.get_columns(wanted.name, schema=wanted.schema) if is_there else []
         known = {each["name"] for each in columns}
-        if missing := [each.name for each in table.columns if each.name not in known]:
+        if missing := [each.name for each in wanted.columns if each.name not in known]:
             raise ConfigurationError(
-                f"A model has the column {table.name}.{missing[0]}, and the database has not: run `gql-app "
+                f"A model has the column {wanted.name}.{missing[0]}, and the database has not: run `gql-app "
                 "makemigration` for its vertical, and `gql-app migrate`."
             )
 
@@ -146,6 +150,7 @@ def _refuse_anothers(connection: Connection, branches: Sequence[Branch]) -> None
 
 
 def _take_back(connection: Connection, branch: Branch, revision: str | None) -> None:
+    _without_triggers(connection)
     if branch == BEFORE:
         before.hand_back(connection, revision)
     else:
@@ -155,5 +160,19 @@ def _take_back(connection: Connection, branch: Branch, revision: str | None) -> 
 def _upgrade(connection: Connection, branches: Sequence[Branch]) -> None:
     before.adopt(connection)
     _refuse_anothers(connection, branches)
+    reached = steps.versions(connection)
+    if any(reached.get(each.name) != each.head for each in branches):
+        _without_triggers(connection)
     for each in branches:
         steps.upgrade(connection, each)
+
+
+def _without_triggers(connection: Connection) -> None:
+    """SQLite drops no column that a trigger names, and a table takes its triggers along.
+
+    Those that note writes from outside are made anew afterwards (`outside.switch.renew`).
+    """
+    if connection.dialect.name == "sqlite":
+        named = select(_MASTER.c.name).where(_MASTER.c.type == "trigger", _MASTER.c.name.startswith(TRIGGERS))
+        for name in connection.scalars(named).all():
+            connection.exec_driver_sql(f'DROP TRIGGER "{name}"')

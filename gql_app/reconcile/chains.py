@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import Row, null, select
 
 from gql_app.changes.models import AUDIENCE, ChangeKind, ChangeOutbox, ChangeRecord
+from gql_app.changes.stored import UNREADABLE
 from gql_app.deliveries.models import Delivery, DeliveryState
 from gql_app.reconcile.findings import Finding
 from gql_app.reconcile.rows import DAMAGED, Reader, TrackedRow
-from gql_app.reconcile.snapshot import UNREADABLE, Kind, Snapshot, finding, raw
+from gql_app.reconcile.snapshot import Kind, Snapshot, finding, raw
 
 SLACK = timedelta(minutes=1)
 """How much later the log may tell of a message's end than its row did."""

@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import Row, Select, func, literal, null, select
 
 from gql_app.changes.models import ChangeKind, ChangeOutbox, ChangeRecord
+from gql_app.changes.stored import UNREADABLE
 from gql_app.deliveries.models import Delivery
 from gql_app.reconcile.chains import ENDED, was_pruned
 from gql_app.reconcile.findings import Finding
-from gql_app.reconcile.snapshot import UNREADABLE, Snapshot, finding, raw
+from gql_app.reconcile.snapshot import Snapshot, finding, raw
 
 EVENT, MESSAGE, GONE = range(3)
 

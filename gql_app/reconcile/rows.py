@@ -9,9 +9,10 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Mapper
 
 from gql_app.changes.codec import Codec
+from gql_app.changes.stored import UNREADABLE, Read, reader
 from gql_app.changes.tracking import Tracked, attributes_of, mapper_of
 from gql_app.db import Timestamped
-from gql_app.reconcile.snapshot import UNREADABLE, Kind, Read, Snapshot, raw, reader
+from gql_app.reconcile.snapshot import Kind, Snapshot, raw
 
 
 class Damaged:

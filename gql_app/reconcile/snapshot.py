@@ -1,18 +1,19 @@
 """What is known before anything is compared, and how the rows of a statement are streamed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Float, Label, Numeric, Row, Select, inspect, select, type_coerce
+from sqlalchemy import Executable, Label, Row, Select, inspect, select, type_coerce
 from sqlalchemy.orm import Session
-from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
+from sqlalchemy.types import NULLTYPE
 
 from gql_app.changes import log
 from gql_app.changes.codec import Codec
 from gql_app.changes.models import ChangeLogState, ChangeRecord, TrackedSince
+from gql_app.changes.stored import Read, reader
 from gql_app.changes.tracking import Tracked, codecs_of, entity_type, mapper_of, table_of, tracked_attributes
 from gql_app.changes.tracking import tracked_models as all_tracked_models
 from gql_app.db import UtcDateTime, now
@@ -25,11 +26,6 @@ OVERDUE = timedelta(minutes=10)
 """How long something may wait before it is worth a word; also how much clocks and long commits may be apart."""
 ROLLOUT = timedelta(hours=1)
 """How long processes of the version before may still write, which do not track what is new."""
-
-UNREADABLE = (LookupError, ValueError, TypeError, ArithmeticError)
-"""What is raised for a stored value that is not one of its type."""
-
-Read = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +139,6 @@ class Snapshot:
 def raw(column: Any, name: str) -> Label[Any]:
     """A column as the driver gives it."""
     return type_coerce(column, NULLTYPE).label(name)
-
-
-def reader(column_type: TypeEngine[Any], dialect: Any) -> Read:
-    """Turns what the driver gives into the value. Raises one of UNREADABLE."""
-    bare = column_type
-    while isinstance(bare, TypeDecorator):
-        bare = bare.impl_instance
-    # By its code PostgreSQL says what it gives (its catalog pg_type): double precision, numeric.
-    code = None if dialect.name == "sqlite" else 701 if isinstance(bare, Float) else 1700
-    impl: Any = column_type.dialect_impl(dialect)
-    found: Read | None = impl.result_processor(dialect, code if isinstance(bare, Numeric | Float) else None)
-    return found or (lambda value: value)
 
 
 def public_id(value: Any) -> UUID | None:

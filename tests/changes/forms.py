@@ -352,7 +352,8 @@ How it works:
 
 The guard reads texts. It does not see:
 
-- functions, triggers, rules and views of the database that write a tracked table, and other programs;
+- functions, triggers, rules and views of the database that write a tracked table, and other programs (but see *Writes
+  from outside*);
 - statements on a raw driver connection;
 - PostgreSQL: statements that name a partition or a child table of a tracked table.
 
@@ -365,6 +366,31 @@ another one, the log can tell that one's change wrongly.
 
 A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
 own on PostgreSQL.
+
+## Writes from outside
+
+`gql-app capture install` has triggers note what psql, another service, a foreign key or a trigger of the database
+writes to tracked tables; `gql-app capture remove` drops them, and `gql-app capture status` says whether they are
+there. They are off by default. What they note becomes entries of the log: by the next transaction of the service that
+records something, or by any process that runs, within `GQL_APP_POLL_INTERVAL_MS`. So it is told once, before what the
+service does to the same rows later, and to those who may see the entity. Nobody is named as the actor, and no rules
+are run: nobody gets an SMS for it. `check` knows both. A transaction from outside is one change set on PostgreSQL; on
+SQLite nothing names it, and several that are taken in together are one.
+
+- A row that is inserted from outside needs a `public_id` and a `version` (1). An update from outside raises the
+  version by itself, so a unit of work that has read the row before is run again.
+- Of a secret attribute it is noted that it changed, and not what it was.
+- A value that its column cannot hold is told as it stands. `check` finds it in the row.
+- Run it again after a table or a tracked column was added; `gql-app migrate` does so by itself. On PostgreSQL the
+  user needs the rights to make triggers and functions; those who write need none besides.
+- Migrations count as outside: what a script does to tracked rows is told. On SQLite it is not, for the triggers are
+  dropped meanwhile.
+- Not noted: on SQLite what UPDATE OR REPLACE deletes, and what INSERT OR REPLACE deletes by an index of an
+  expression; on PostgreSQL what is written with `session_replication_role = replica` or by logical replication.
+- Who may see an entity is worked out when the change is taken in, from what the log's reader would find then.
+- What it costs: a statement from outside writes one more row. A transaction of the service says that it is one, which
+  is one more statement on PostgreSQL and two on SQLite, and it looks whether something waits. W10 in
+  [benchmarks.md](benchmarks.md).
 """
 
 if __name__ == "__main__":

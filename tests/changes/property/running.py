@@ -15,6 +15,8 @@ from gql_app.changes.sequencer import move
 from gql_app.db import Base as ServiceBase
 from gql_app.db import Database
 from gql_app.errors import Conflict
+from gql_app.outside import switch
+from gql_app.outside.models import ChangeImage
 from gql_app.reconcile import reconcile
 from tests.changes.property.acting import SPAN, Oops, populate
 from tests.changes.property.cancelling import Cancelled
@@ -23,6 +25,7 @@ from tests.changes.property.models import MODELS, Base
 from tests.changes.property.program import Program, Unit
 from tests.changes.property.rules import RULES
 from tests.ruling import besides
+from tests.things import rows_of
 from tests.witness import triggers
 from tests.witness.triggers import WITNESS
 from tests.witness.witnessed import disagreements
@@ -44,17 +47,24 @@ class Report:
 
 
 @contextlib.asynccontextmanager
-async def site(db: Database) -> AsyncIterator[Database]:
-    """The database with the tables, triggers and rules of the programs."""
+async def site(db: Database, *, captured: bool = False) -> AsyncIterator[Database]:
+    """The database with the tables, triggers and rules of the programs.
+
+    With ``captured`` writes from outside are noted, too: there are none, so nothing may be recorded twice.
+    """
     async with db.writing() as connection:
         await connection.run_sync(Base.metadata.create_all)
         await connection.run_sync(triggers.install, MODELS)
     ruled = besides(db)
     for rule in RULES:
         ruled(rule)
+    if captured:
+        await switch.install(db, MODELS, pause=0)
     try:
         yield db
     finally:
+        if captured:
+            await switch.remove(db, MODELS)
         async with db.writing() as connection:
             await connection.run_sync(Base.metadata.drop_all)
 
@@ -72,6 +82,7 @@ async def run(db: Database, programs: Sequence[Program], *, at_once: int = AT_ON
     await asyncio.gather(*(one(number, program) for number, program in enumerate(programs)))
     await db.write(lambda session: None)  # behind what was cancelled and still runs in SQLite's thread
     report.wrong += await asyncio.to_thread(disagreements, db.url.render_as_string(hide_password=False), MODELS)
+    report.wrong += [f"noted: {each}" for each in await rows_of(db, ChangeImage)]
     await move(db)
     findings = await db.read(lambda session: reconcile(session, MODELS))
     report.wrong += [f"check: {finding}" for finding in findings if finding.what not in IGNORED]
@@ -132,8 +143,8 @@ def _is_raised_by_us(error: Exception) -> bool:
 
 async def _empty(db: Database) -> None:
     tables = [*reversed(Base.metadata.sorted_tables), *reversed(ServiceBase.metadata.sorted_tables)]
-    kept = {"gql_app_versions", "change_log_state", "tracked_since"}
-    names = [table.name for table in tables if table.name not in kept] + [WITNESS]
+    kept = {"gql_app_versions", "change_log_state", "tracked_since", "change_capture", "change_images"}
+    names = [table.name for table in tables if table.name not in kept] + [WITNESS, "change_images"]
     async with db.writing() as connection:
         if db.is_sqlite:
             await connection.execute(text("PRAGMA defer_foreign_keys = ON"))

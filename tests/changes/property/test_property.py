@@ -34,6 +34,13 @@ async def test_random_units_of_work_are_recorded_or_refused(db: Database, first:
     assert report.units["committed"] > BATCH / 2, "programs that commit nothing try nothing"
 
 
+async def test_with_writes_from_outside_noted_they_are_recorded_once(db: Database) -> None:
+    async with site(db, captured=True):
+        report = await run(db, [program_of(seed) for seed in range(2 * BATCH)])
+    assert not report.wrong, "\n".join(report.wrong[:SHOWN])
+    assert report.units["committed"] > BATCH / 2, "programs that commit nothing try nothing"
+
+
 STEPS = (
     Assign("Ship", 1, {"name": "b"}),
     Nested((Delete("Crate", 1), Flush()), "commit"),

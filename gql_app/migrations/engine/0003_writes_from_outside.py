@@ -1,0 +1,48 @@
+"""what triggers note of writes from outside, when they are installed"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from gql_app.errors import ConfigurationError
+
+FUNCTIONS = [f"gql_app_capture_{name}" for name in ("row", "emptied", "version", "base", "pick")]
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "change_images",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("tx", sa.Text(), nullable=True),
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("op", sa.Text(), nullable=False),
+        sa.Column("old", sa.Text(), nullable=True),
+        sa.Column("new", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_change_images"),
+        sqlite_autoincrement=True,
+    )
+    switch = op.create_table(
+        "change_capture",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("installed", sa.Boolean(), nullable=False),
+        sa.Column("inside", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_change_capture"),
+    )
+    op.bulk_insert(switch, [{"id": 1, "installed": False, "inside": False}])
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    if waiting := connection.execute(sa.text("SELECT count(*) FROM change_images")).scalar_one():
+        raise ConfigurationError(
+            f"{waiting} rows that were written from outside are not in the log yet: run `gql-app capture remove` first."
+        )
+    if connection.dialect.name == "postgresql":  # or nobody could write a table that they watch
+        op.execute(f"DROP FUNCTION IF EXISTS {', '.join(FUNCTIONS)} CASCADE")
+    op.drop_table("change_capture")
+    op.drop_table("change_images")

@@ -1,0 +1,68 @@
+"""Which tables are watched, and which of their columns an image holds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Table
+
+from gql_app.audiences.kinds import Model, root_of
+from gql_app.audiences.registry import followed
+from gql_app.changes.tracking import attributes_of, mapper_of
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A table of a kind of entity. The base table has the public id, the version, and all that decides who sees it."""
+
+    table: Table
+    root: Model
+    columns: Sequence[Column[Any]]
+    """Those whose values an image holds."""
+    secrets: Sequence[Column[Any]]
+    """Those of which it holds a mark."""
+
+    @property
+    def is_base(self) -> bool:
+        return self.table is base_of(self.root)
+
+    @property
+    def key(self) -> Sequence[Column[Any]]:
+        return tuple(self.table.primary_key.columns)
+
+
+def base_of(root: Model) -> Table:
+    """The table of a kind's base class."""
+    found = mapper_of(root).local_table
+    assert isinstance(found, Table)
+    return found
+
+
+def watched(models: Iterable[Model]) -> Sequence[Watched]:
+    """The tables of these models and of their subclasses, base tables before those of subclasses."""
+    return [each for root in dict.fromkeys(map(root_of, models)) for each in _of_kind(root)]
+
+
+def _of_kind(root: Model) -> Sequence[Watched]:
+    base, mapper = base_of(root), mapper_of(root)
+    wanted: dict[Table, dict[Column[Any], bool]] = {}
+    for each in mapper.self_and_descendants:
+        if isinstance(table := each.local_table, Table):
+            wanted.setdefault(table, dict.fromkeys(table.primary_key.columns, False))
+        for attribute in attributes_of(each.class_).values():
+            if isinstance(table := attribute.column.table, Table):
+                wanted.setdefault(table, {})[attribute.column] = attribute.secret
+    decides: list[Any] = [mapper.columns[name] for name in ("public_id", *followed(root))]
+    if isinstance(mapper.polymorphic_on, Column):
+        decides.append(mapper.polymorphic_on)
+    for column in decides:
+        wanted[base].setdefault(column, False)
+    return [
+        Watched(
+            table,
+            root,
+            [column for column, secret in columns.items() if not secret],
+            [column for column, secret in columns.items() if secret],
+        )
+        for table, columns in wanted.items()
+    ]

@@ -1,0 +1,1 @@
+"""Writes that pass by the service."""
