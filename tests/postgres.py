@@ -4,35 +4,20 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 import asyncpg
 
 import gql_app.demo.verticals  # noqa: F401  (imports all models)
 from gql_app.db import Base, Database
+from gql_app.testing import databases
 from tests.migrating import migrate
 from tests.witness.triggers import WITNESS
 
 URL = os.environ.get("GQL_APP_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 
-def url_of(name: str) -> str:
-    """The URL of another database of the same server."""
-    parts = urlsplit(URL)
-    return urlunsplit(("postgresql+asyncpg", parts.netloc, f"/{name}", parts.query, ""))
-
-
-async def _run(statement: str, url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 def run(statement: str, url: str = URL) -> None:
-    asyncio.run(_run(statement, url))
+    asyncio.run(databases.execute(url, statement))
 
 
 def is_there() -> bool:
@@ -53,12 +38,11 @@ async def migrated(url: str) -> None:
 @contextlib.contextmanager
 def bare() -> Iterator[str]:
     """The URL of a database without tables, which is dropped afterwards."""
-    name = f"gql_app_test_{uuid4().hex[:12]}"
-    run(f"CREATE DATABASE {name}")
+    url = asyncio.run(databases.create(URL))
     try:
-        yield url_of(name)
+        yield url
     finally:
-        run(f"DROP DATABASE {name} WITH (FORCE)")
+        asyncio.run(databases.drop(URL, url))
 
 
 @contextlib.contextmanager

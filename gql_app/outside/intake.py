@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
+from prometheus_client import Counter
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,8 @@ from gql_app.changes.tracking import Attribute, attributes_of, codecs_of, mapper
 from gql_app.outside import images
 from gql_app.outside.images import Damaged, Image, Row
 from gql_app.outside.tables import Watched, base_of
+
+taken_in = Counter("gql_app_outside_images", "Rows written from outside that this process has put into the change log")
 
 LIMIT = 5_000
 """Images that are taken in by one transaction of an `Intake`."""
@@ -41,6 +44,7 @@ def take_in(session: Session, watched: Sequence[Watched], limit: int | None = No
         if entities := list(lives.entities()):
             record(session, entries_of(entities, Sides(session, entities)), uuid4(), by_nobody=True)
     images.forget(connection, ids)
+    taken_in.inc(len(ids))
     return len(ids)
 
 

@@ -16,7 +16,9 @@ from tests.library.conftest import Library
 KEY = "the key of the identity provider, which signs with it"
 OF_THE_ENGINE = {
     "change_audience",
+    "change_capture",
     "change_events",
+    "change_images",
     "change_log_state",
     "change_outbox",
     "deliveries",
