@@ -7,15 +7,15 @@ made.
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.autogenerate.api import AutogenContext
 from alembic.migration import MigrationContext
-from alembic.operations.ops import MigrationScript
-from sqlalchemy import Connection, MetaData, Table, inspect
+from alembic.operations.ops import AddColumnOp, MigrationScript, OpContainer
+from sqlalchemy import Column, Connection, DefaultClause, MetaData, Table, inspect, text
 from sqlalchemy.types import TypeDecorator
 
 from gql_app.db import Database
@@ -51,7 +51,7 @@ async def generate(
     ``empty`` is a new SQLite; ``tables`` are those that the vertical has now.
 
     Raises:
-        ConfigurationError: a script of that name is there.
+        ConfigurationError: a script of that name is there, or a new column leaves it open what rows get.
     """
     async with empty.migrating() as connection:
         found = await connection.run_sync(_compared, branches, branch, list(tables))
@@ -63,11 +63,11 @@ async def generate(
     path = branch.path / f"{number}_{slug[:60]}.py"
     if path.exists():
         raise ConfigurationError(f"{path} is there already.")
-    text = SCRIPT.format(message=message, revision=number, before=branch.head, upgrade=upgrade, downgrade=downgrade)
+    script = SCRIPT.format(message=message, revision=number, before=branch.head, upgrade=upgrade, downgrade=downgrade)
     if "postgresql." in upgrade + downgrade:
         imported = "from alembic import op\n"
-        text = text.replace(imported, f"{imported}from sqlalchemy.dialects import postgresql\n")
-    path.write_text(text, encoding="utf-8")
+        script = script.replace(imported, f"{imported}from sqlalchemy.dialects import postgresql\n")
+    path.write_text(script, encoding="utf-8")
     return path
 
 
@@ -98,9 +98,49 @@ def _compared(
     assert script.downgrade_ops is not None
     if script.upgrade_ops.is_empty():
         return None
+    for added in _added(script.upgrade_ops):
+        added.column = _filled(connection, added)
     rendered: dict[str, Any] = {"migration_context": context, "render_as_batch": True, "render_item": _plain}
     upgrade, downgrade = script.upgrade_ops, script.downgrade_ops
     return _indented(render_python_code(upgrade, **rendered)), _indented(render_python_code(downgrade, **rendered))
+
+
+def _added(found: OpContainer) -> Iterator[AddColumnOp]:
+    """The columns that are added to tables that are there."""
+    for each in found.ops:
+        if isinstance(each, AddColumnOp):
+            yield each
+        elif isinstance(each, OpContainer):
+            yield from _added(each)
+
+
+def _filled(connection: Connection, added: AddColumnOp) -> Column[Any]:
+    """The column with what the rows get that are there already; older processes, which do not know it, write the same.
+
+    Raises:
+        ConfigurationError: it may not be NULL, and its default is no value that SQL can write.
+    """
+    column: Column[Any] = added.column
+    if column.nullable or column.server_default is not None:
+        return column
+    default: Any = column.default
+    value = default.arg if default is not None and default.is_scalar else None
+    bind = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    stored = bind(value) if bind is not None and value is not None else value
+    if isinstance(value, bool):
+        written: Any = text("true" if value else "false")
+    elif isinstance(stored, int | float):
+        written = text(repr(stored))
+    elif isinstance(stored, str):
+        written = text("'" + stored.replace("'", "''") + "'")
+    else:
+        raise ConfigurationError(
+            f"{added.table_name}.{column.name} may not be NULL, and has no default that rows could get which are there "
+            "already: give it one (default=…: a text, a number or a member of an enum), or make it Mapped[… | None]."
+        )
+    filled = column._copy()
+    filled.server_default = DefaultClause(written)
+    return filled
 
 
 def _joined(metadata: Iterable[MetaData]) -> MetaData:

@@ -29,6 +29,7 @@ class Library:
     environment: Path
     directory: Path
     database_url: str
+    app: str = "harbour:ALL"
 
     @property
     def python(self) -> str:
@@ -39,7 +40,7 @@ class Library:
         return {
             "PATH": f"{self.environment / 'bin'}:/usr/bin:/bin",
             "GQL_APP_DATABASE_URL": self.database_url,
-            "GQL_APP_APP": "harbour:ALL",
+            "GQL_APP_APP": self.app,
             "GQL_APP_POLL_INTERVAL_MS": "50",
         }
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,40 @@ from tests.library.conftest import Library
 
 WEIGHT = """    weight: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
     seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+    sort: Mapped[str] = tracked(String(20), default="a truck's")
+    was: Mapped[FuelTruckStatus] = mapped_column(
+        Enum(FuelTruckStatus, native_enum=False, length=16), default=FuelTruckStatus.CLOSED
+    )
+    wheels: Mapped[int] = mapped_column(default=6)
+    is_old: Mapped[bool] = mapped_column(default=False)
+"""
+ADD_ONE = """
+import asyncio
+from gql_app import App, Settings
+from gql_app.accounts import User
+from fuel_trucks.models import FuelTruck
+def add(session):
+    user = User(username="ada", email="ada@example.test", password_hash="$2b$04$" + "a" * 53)
+    session.add(user)
+    session.flush()
+    session.add(FuelTruck(owner_id=user.id, name="First"))
+async def main():
+    app = App(Settings.from_environment())
+    async with app.running(feed=False, deliver=False):
+        await app.db.write(add)
+asyncio.run(main())
+"""
+SHOW = """
+import asyncio
+from sqlalchemy import select
+from gql_app import App, Settings
+from fuel_trucks.models import FuelTruck
+async def main():
+    app = App(Settings.from_environment())
+    async with app.running(feed=False, deliver=False):
+        row = await app.db.read(lambda session: session.scalars(select(FuelTruck)).one())
+        print(row.sort, row.was.name, row.wheels, row.is_old)
+asyncio.run(main())
 """
 
 
@@ -44,6 +79,7 @@ def test_a_new_model_runs_with_its_migration_and_its_tests(library: Library) -> 
 def test_what_is_added_to_a_model_is_added_to_its_table(library: Library) -> None:
     library.run("new-model", "FuelTruck")
     call(library, "migrate")
+    replace(library, app="fuel_trucks:ALL").execute(ADD_ONE)
     models = library.directory / "fuel_trucks" / "models.py"
     text = models.read_text()
     text = text.replace("import enum\n", "import enum\nfrom datetime import datetime\nfrom decimal import Decimal\n")
@@ -64,6 +100,11 @@ def test_what_is_added_to_a_model_is_added_to_its_table(library: Library) -> Non
     call(library, "migrate", "--back", "fuel_trucks:0001")
     call(library, "migrate")
     assert call(library, "check") == "All is well.\n"
+    assert replace(library, app="fuel_trucks:ALL").execute(SHOW) == "a truck's CLOSED 6 False\n"
+    models.write_text(models.read_text() + "    code: Mapped[str] = mapped_column(String(20))\n")
+    open_ = library.run("--app", "fuel_trucks:ALL", "makemigration", "fuel_trucks", "-m", "a code")
+    assert open_.returncode == 2
+    assert "fuel_trucks.code may not be NULL, and has no default" in open_.stderr
 
 
 @pytest.mark.only_on("sqlite", reason="it says the same of either")
