@@ -3,6 +3,7 @@
 The way of a change, and the rooms that it passes:
 
     transport/      an operation arrives over HTTP, SSE or a WebSocket
+    execution/      its document is checked and executed
     accounts/ demo/ …
                     its resolver runs a unit of work: a plain function that changes SQLAlchemy models
     audiences/      the model has said who may see it
@@ -14,7 +15,8 @@ The way of a change, and the rooms that it passes:
     outside/        where it is switched on, what others write to the same rows reaches the log, too
     deliveries/     a worker claims what is owed, sends it, and writes down what came of it
 
-Arrows point one way: settings, errors ← db ← audiences ← changes ← deliveries ← verticals ← schema ← app.
+Arrows point one way: settings, errors ← db ← audiences ← changes ← api, execution ← deliveries ← verticals ← schema,
+transport ← app.
 
 What is named here, in `errors`, in `accounts` and in `testing` is the public API; the rest may change at any time.
 """

@@ -33,13 +33,13 @@ from gql_app.deliveries.reports import PATH, report_routes
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.worker import Workers
+from gql_app.execution.engine import Engine
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.outside.switch import Intake, renew
 from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings, database_url
-from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 from gql_app.vertical import Process, Vertical

@@ -14,12 +14,12 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.connections import LARGEST_PAGE
 from gql_app.api.context import Info
-from gql_app.api.direct import resolve_directly
 from gql_app.api.ids import decode_id
 from gql_app.api.nodes import Node, find_nodes
 from gql_app.declared.mutations import part_of
 from gql_app.declared.shape import declared
 from gql_app.errors import ConfigurationError, ErrorCode, Invalid, UserFault
+from gql_app.execution.direct import resolve_directly
 from gql_app.vertical import Vertical
 
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"At most {LARGEST_PAGE}.")]

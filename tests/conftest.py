@@ -104,7 +104,7 @@ def may_be_found(test: pytest.Item) -> set[str]:
 
 
 BACKENDS = ("sqlite", "postgres")
-INDIFFERENT = {"api", "transport", "browser", "commands"}
+INDIFFERENT = {"api", "execution", "transport", "browser", "commands"}
 """Rooms of tests that are not about what lies below the API: on one backend they say all they can."""
 
 

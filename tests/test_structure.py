@@ -38,6 +38,7 @@ LAYERS = (
     {"changes"},
     {"viewer"},
     {"api"},
+    {"execution"},
     {"declared"},
     {"deliveries", "vertical"},
     {"accounts"},

@@ -6,6 +6,5 @@ nodes        what `node(id:)` can find
 connections  Relay connections by keyset
 lookups      rows as GraphQL objects; rows by their keys, in one prepared statement
 lookahead    what is selected below a field
-direct       resolvers without arguments, called directly
 payloads     what a mutation returns: its result or its errors
 """

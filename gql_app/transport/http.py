@@ -11,12 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
 from gql_app.db import is_outage
-from gql_app.transport.answers import Answer, refusal_of, refusal_of_unexpected
-from gql_app.transport.documents import is_mutation, is_subscription
-from gql_app.transport.engine import Engine
-from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
+from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
+from gql_app.execution.documents import is_mutation, is_subscription
+from gql_app.execution.engine import Engine, GraphQLRequest
+from gql_app.execution.subscription import Subscription
+from gql_app.transport.requests import BadRequest, parse_json, read_request
 from gql_app.transport.streams import FRAMINGS, frames
-from gql_app.transport.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ async def _read(request: Request) -> GraphQLRequest:
         for name in ("variables", "extensions"):
             if params.get(name):
                 payload[name] = parse_json(params[name])
-        return GraphQLRequest.of(payload)
+        return read_request(payload)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
         raise _UnsupportedType
@@ -174,7 +174,7 @@ async def _read(request: Request) -> GraphQLRequest:
             body += chunk
             if len(body) > MAX_BODY:
                 raise _TooLarge
-    return GraphQLRequest.of(parse_json(body))
+    return read_request(parse_json(body))
 
 
 def _accepted(request: Request) -> list[str]:

@@ -1,11 +1,10 @@
 """Reading a GraphQL request out of JSON that anybody may have sent."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from gql_app.errors import Invalid
+from gql_app.execution.engine import GraphQLRequest
 
 MAX_JSON_DEPTH = 64
 
@@ -14,31 +13,22 @@ class BadRequest(Invalid):
     """This is not a GraphQL request."""
 
 
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
-    """What to execute. Variables are hidden from its repr: they hold passwords."""
-
-    query: str
-    variables: Mapping[str, Any] | None = field(default=None, repr=False)
-    operation_name: str | None = None
-
-    @classmethod
-    def of(cls, payload: object) -> "GraphQLRequest":
-        """Raises BadRequest for anything that is not a GraphQL request (GraphQL over HTTP, section 5)."""
-        if not isinstance(payload, dict):
-            raise BadRequest("The request must be a JSON object with a `query`.")
-        query = payload.get("query")
-        if not isinstance(query, str) or not query.strip():
-            raise BadRequest("`query` must be a GraphQL document.")
-        variables = payload.get("variables")
-        if variables is not None and not isinstance(variables, dict):
-            raise BadRequest("`variables` must be a JSON object.")
-        operation_name = payload.get("operationName")
-        if operation_name is not None and not isinstance(operation_name, str):
-            raise BadRequest("`operationName` must be a string.")
-        if not isinstance(payload.get("extensions"), dict | None):
-            raise BadRequest("`extensions` must be a JSON object.")
-        return cls(query, variables, operation_name or None)
+def read_request(payload: object) -> GraphQLRequest:
+    """Raises BadRequest for anything that is not a GraphQL request (GraphQL over HTTP, section 5)."""
+    if not isinstance(payload, dict):
+        raise BadRequest("The request must be a JSON object with a `query`.")
+    query = payload.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise BadRequest("`query` must be a GraphQL document.")
+    variables = payload.get("variables")
+    if variables is not None and not isinstance(variables, dict):
+        raise BadRequest("`variables` must be a JSON object.")
+    operation_name = payload.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise BadRequest("`operationName` must be a string.")
+    if not isinstance(payload.get("extensions"), dict | None):
+        raise BadRequest("`extensions` must be a JSON object.")
+    return GraphQLRequest(query, variables, operation_name or None)
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from gql_app.errors import GqlAppError
-from gql_app.transport.answers import Answer, refusal_of
-from gql_app.transport.subscription import Subscription
+from gql_app.execution.answers import Answer, refusal_of
+from gql_app.execution.subscription import Subscription
 
 HEARTBEAT = 12.0
 """Seconds of silence after which something is sent: shorter than what proxies wait."""

@@ -17,12 +17,12 @@ from starlette.types import Receive, Scope, Send
 from gql_app.api.context import Context
 from gql_app.db import is_outage
 from gql_app.errors import GqlAppError, Unauthenticated
-from gql_app.transport.answers import Answer, refusal_of
-from gql_app.transport.documents import is_subscription
-from gql_app.transport.engine import Engine
+from gql_app.execution.answers import Answer, refusal_of
+from gql_app.execution.documents import is_subscription
+from gql_app.execution.engine import Engine
+from gql_app.execution.subscription import Subscription
 from gql_app.transport.frames import EXTENSION
-from gql_app.transport.requests import BadRequest, GraphQLRequest, parse_json
-from gql_app.transport.subscription import Subscription
+from gql_app.transport.requests import BadRequest, parse_json, read_request
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class _Socket:
             self._close(1011, "Internal error")
 
     async def _operate(self, operation_id: str, payload: list[object], context: Context) -> None:
-        operation = await self._engine.prepare(GraphQLRequest.of(payload.pop()))
+        operation = await self._engine.prepare(read_request(payload.pop()))
         if isinstance(operation, Answer):
             return await self._fail(operation_id, operation)
         if not is_subscription(operation.definition):

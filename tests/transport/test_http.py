@@ -335,13 +335,13 @@ async def test_an_unexpected_exception_is_told_only_as_an_id_that_is_in_the_log(
     app: App, caplog: pytest.LogCaptureFixture, field: str
 ) -> None:
     async with serving_schema(strawberry.Schema(Query), app) as url:
-        with caplog.at_level(logging.ERROR, logger="gql_app.transport.answers"):
+        with caplog.at_level(logging.ERROR, logger="gql_app.execution.answers"):
             response = await ask(url, text_of(f"{{ {field} }}"))
     assert response.status_code == 200
     assert SECRET not in response.text
     (error,) = response.json()["errors"]
     assert (error["path"], error["extensions"]["code"]) == ([field], "INTERNAL")
-    (record,) = [r for r in caplog.records if r.name == "gql_app.transport.answers"]
+    (record,) = [r for r in caplog.records if r.name == "gql_app.execution.answers"]
     assert error["extensions"]["errorId"] in record.getMessage()
     assert record.exc_info is not None
 
@@ -365,10 +365,10 @@ async def test_an_outage_of_the_database_is_told_as_one(
         raise BROKEN
 
     server.app.application.authentication = Authentication(broken)
-    with caplog.at_level(logging.WARNING, logger="gql_app.transport.answers"):
+    with caplog.at_level(logging.WARNING, logger="gql_app.execution.answers"):
         response = await ask(people.ada.url, Authorization=f"Bearer {people.ada.token}")
     assert (response.status_code, code(response), response.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
-    (record,) = [r for r in caplog.records if r.name == "gql_app.transport.answers"]
+    (record,) = [r for r in caplog.records if r.name == "gql_app.execution.answers"]
     assert record.levelno == logging.WARNING
     assert record.exc_info is None  # there will be many
 

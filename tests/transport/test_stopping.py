@@ -4,8 +4,8 @@ import asyncio
 
 from gql_app.settings import Settings
 from gql_app.testing.server import serving
+from tests.execution.notes import add_notes, stalled
 from tests.people import People
-from tests.transport.test_sharing import add_notes, stalled
 
 
 async def test_a_stop_is_clean_while_a_client_that_reads_nothing_has_said_goodbye(settings: Settings) -> None:

@@ -12,8 +12,8 @@ from starlette.routing import Route, WebSocketRoute
 
 from gql_app.api.context import Context
 from gql_app.app import App
+from gql_app.execution.engine import Engine
 from gql_app.testing.server import listening
-from gql_app.transport.engine import Engine
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 

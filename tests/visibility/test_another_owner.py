@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.models import User
 from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.demo.projects.models import Project
+from gql_app.execution.subscription import Subscription
 from gql_app.testing.client import Subscribed
 from gql_app.testing.server import Running
-from gql_app.transport.subscription import Subscription
 from tests.people import People, decide, submit
 from tests.things import caught_up, head_of
 

@@ -8,10 +8,10 @@ from graphql import Executor, FieldNode
 from gql_app.api.context import Context, Stream
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
-from gql_app.transport.answers import Answer, answer
+from gql_app.execution.answers import Answer, answer
 
 if TYPE_CHECKING:
-    from gql_app.transport.sharing import Group, Groups
+    from gql_app.execution.sharing import Group, Groups
 
 INBOX = 16
 """Answers that wait for a member that takes them one by one, before it leaves the group."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from graphql import ExecutionResult, Executor
 
-from gql_app.transport.documents import Documents, Prepared
-from gql_app.transport.executor import PlanningExecutor
-from gql_app.transport.plans import Plans
-from tests.transport.nasty import SCHEMA, calls
+from gql_app.execution.documents import Documents, Prepared
+from gql_app.execution.executor import PlanningExecutor
+from gql_app.execution.plans import Plans
+from tests.execution.nasty import SCHEMA, calls
 
 
 async def prepare(text: str) -> Prepared:

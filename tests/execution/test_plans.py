@@ -7,9 +7,9 @@ import pytest
 import strawberry
 from graphql import Undefined
 
-from tests.transport.executing import assert_same, performed, prepare
-from tests.transport.invented import invented_document, inventing
-from tests.transport.nasty import (
+from tests.execution.executing import assert_same, performed, prepare
+from tests.execution.invented import invented_document, inventing
+from tests.execution.nasty import (
     KINDS,
     OBJECTS,
     WAYS,

@@ -17,7 +17,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import Info
 from strawberry.utils.str_converters import to_camel_case
 
-from gql_app.api.direct import resolve_directly
+from gql_app.execution.direct import resolve_directly
 
 T = TypeVar("T")
 

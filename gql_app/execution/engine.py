@@ -1,8 +1,8 @@
 """Running operations."""
 
 import json
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -10,12 +10,20 @@ from graphql import ExecutionResult, Executor, GraphQLError, GraphQLSchema, Oper
 from graphql.execution import create_source_event_stream
 
 from gql_app.api.context import Context, Stream
-from gql_app.transport.answers import Answer, answer, refusal
-from gql_app.transport.documents import Documents, Prepared
-from gql_app.transport.executor import PlanningExecutor
-from gql_app.transport.requests import GraphQLRequest
-from gql_app.transport.sharing import Groups
-from gql_app.transport.subscription import Subscription
+from gql_app.execution.answers import Answer, answer, refusal
+from gql_app.execution.documents import Documents, Prepared
+from gql_app.execution.executor import PlanningExecutor
+from gql_app.execution.sharing import Groups
+from gql_app.execution.subscription import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """What to execute. Variables are hidden from its repr: they hold passwords."""
+
+    query: str
+    variables: Mapping[str, Any] | None = field(default=None, repr=False)
+    operation_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

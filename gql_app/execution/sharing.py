@@ -23,8 +23,8 @@ from prometheus_client import Counter
 
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
-from gql_app.transport.answers import Answer
-from gql_app.transport.subscription import Subscription
+from gql_app.execution.answers import Answer
+from gql_app.execution.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from graphql import (
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 from graphql.pyutils import Path, UndefinedType
 
-from gql_app.api.direct import PLAIN
+from gql_app.execution.direct import PLAIN
 
 if TYPE_CHECKING:
-    from gql_app.transport.executor import PlanningExecutor
+    from gql_app.execution.executor import PlanningExecutor
 
 Details: TypeAlias = list[FieldDetails]
 Complete: TypeAlias = "Callable[[PlanningExecutor, Any, PlannedField, Path | None], Any]"

@@ -10,12 +10,11 @@ import pytest
 import strawberry
 from strawberry.types import Info
 
-from gql_app.api.direct import resolve_directly
-from gql_app.transport import plans
-from gql_app.transport.engine import Engine, Operation
-from gql_app.transport.requests import GraphQLRequest
-from tests.transport.executing import executor, performed, prepare
-from tests.transport.nasty import Bag, Box, Later, Query, Raised, made
+from gql_app.execution import plans
+from gql_app.execution.direct import resolve_directly
+from gql_app.execution.engine import Engine, GraphQLRequest, Operation
+from tests.execution.executing import executor, performed, prepare
+from tests.execution.nasty import Bag, Box, Later, Query, Raised, made
 
 GREETED = "query ($name: String!) { person(name: $name) { name greeting late other { greeting late } } }"
 CONDITIONAL = [

@@ -7,14 +7,13 @@ import pytest
 from graphql import get_introspection_query
 from graphql.validation import ValidationContext
 
-import gql_app.transport.documents
+import gql_app.execution.documents
 from gql_app.demo.verticals import DEMO
+from gql_app.execution.documents import Documents
+from gql_app.execution.engine import Engine, GraphQLRequest, Operation
+from gql_app.execution.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
 from gql_app.schema import build
 from gql_app.testing.client import Client
-from gql_app.transport.documents import Documents
-from gql_app.transport.engine import Engine, Operation
-from gql_app.transport.limits import MAX_DEPTH, MAX_LENGTH, MAX_TOKENS
-from gql_app.transport.requests import GraphQLRequest
 from tests.people import DECIDE, LOG_IN, SUBMIT, People
 
 SCHEMA = build(DEMO)._schema
@@ -195,7 +194,7 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
 
 async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand long ones, with what is known of them, would be two gigabytes."""
-    monkeypatch.setattr(gql_app.transport.documents, "CACHED_CHARACTERS", 1_000)
+    monkeypatch.setattr(gql_app.execution.documents, "CACHED_CHARACTERS", 1_000)
     remembering = Documents(SCHEMA)
     texts = [f"{{ {' '.join(f'a{n}{i}: __typename' for i in range(9))} }}" for n in range(30)]
     latest = [await remembering.prepare(text) for text in texts][-1]

@@ -7,7 +7,7 @@ from graphql import Executor, GraphQLObjectType, GraphQLOutputType, GraphQLResol
 from graphql.execution.collect_fields import CollectedFields
 from graphql.pyutils import Path, gather_with_cancel
 
-from gql_app.transport.plans import Details, PlannedField, Plans, is_special, nullable_of, ordinary
+from gql_app.execution.plans import Details, PlannedField, Plans, is_special, nullable_of, ordinary
 
 
 class PlanningExecutor(Executor[Any]):

@@ -3,37 +3,33 @@
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import pytest
-import websockets
 from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from gql_app.accounts import service
-from gql_app.accounts.models import User
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.db import ANNOUNCED
 from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.execution import sharing
+from gql_app.execution.sharing import RECENT_SECONDS, SLICE, TOGETHER
+from gql_app.execution.subscription import INBOX
 from gql_app.testing.client import PATIENCE, Client, Subscribed
 from gql_app.testing.server import Running
-from gql_app.transport import sharing
-from gql_app.transport.frames import FrameProtocol, header
-from gql_app.transport.sharing import RECENT_SECONDS, SLICE, TOGETHER
-from gql_app.transport.subscription import INBOX
+from gql_app.transport.frames import FrameProtocol
+from tests.execution.notes import NOTES, add_notes, stalled
 from tests.people import PASSWORD, People, decide, log_in, submit
 from tests.things import caught_up
 
 REQUESTS = "subscription { fuelRequestStatusChanged { cursor fuelRequest { id note requester { username } } } }"
 RESUMED = REQUESTS.replace("subscription", "subscription ($after: String)").replace("Changed", "Changed(after: $after)")
 PRIVATE = "subscription { fuelRequestStatusChanged { status actor { username email } } }"
-NOTES = 'subscription ($after: String) { changes(after: $after, filter: {attribute: "note"}) { cursor newValue } }'
 SET_ROLE = "mutation ($id: ID!) { setRole(input: {userId: $id, role: USER}) { errors { code } } }"
 
 
@@ -275,32 +271,6 @@ async def test_an_id_that_is_used_again_belongs_to_the_new_operation(people: Peo
             await stream.send({"type": "complete", "id": "1"})
 
 
-def add_notes(session: Session, lengths: list[int]) -> None:
-    owner = session.scalars(select(User.id)).first()
-    session.add_all(FuelRequest(requester_id=owner, litres=Decimal(1), note="x" * length) for length in lengths)
-
-
-@contextlib.asynccontextmanager
-async def stalled(url: str, token: str | None) -> AsyncIterator[websockets.ClientConnection]:
-    """A subscription to all notes that reads nothing until it is asked to."""
-    narrow = socket.socket()
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    narrow.connect(("127.0.0.1", int(url.rpartition(":")[2])))
-    narrow.setblocking(False)
-    protocols = [websockets.Subprotocol("graphql-transport-ws")]
-    address = url.replace("http", "ws", 1) + "/graphql"
-    async with websockets.connect(
-        address, sock=narrow, subprotocols=protocols, max_queue=1, ping_interval=None, proxy=None, max_size=None
-    ) as connection:
-        init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
-        await connection.send(json.dumps(init))
-        await connection.recv()
-        await connection.send(json.dumps({"type": "subscribe", "id": "s", "payload": {"query": NOTES}}))
-        await connection.send(json.dumps({"type": "ping"}))
-        assert json.loads(await connection.recv())["type"] == "pong"
-        yield connection
-
-
 async def test_who_reads_nothing_holds_up_nobody_and_misses_nothing(server: Running, people: People) -> None:
     lengths = [20_000] * (INBOX * 20)  # more than the sockets in between take in
     async with (
@@ -322,29 +292,6 @@ async def test_who_reads_nothing_holds_up_nobody_and_misses_nothing(server: Runn
                     message = json.loads(await connection.recv())
                     cursors.append(int(message["payload"]["data"]["changes"]["cursor"]))
             assert cursors == sorted(set(cursors))
-
-
-@pytest.mark.parametrize("length", [1, 60, 126, 65_400, 65_536, 70_000])
-async def test_frames_of_every_length_are_read_by_a_real_client(server: Running, people: People, length: int) -> None:
-    async with people.root.subscribed(NOTES) as notes:
-        await server.app.db.write(add_notes, [1])
-        assert len((await notes.next())["newValue"]) == 1
-        await server.app.db.write(add_notes, [length])
-        assert len((await notes.next())["newValue"]) == length
-
-
-@pytest.mark.parametrize(
-    ("length", "expected"),
-    [
-        (125, b"\x81\x7d"),
-        (126, b"\x81\x7e\x00\x7e"),
-        (65_535, b"\x81\x7e\xff\xff"),
-        (65_536, b"\x81\x7f" + (65_536).to_bytes(8, "big")),
-    ],
-)
-def test_the_length_of_a_frame_has_its_shortest_form(length: int, expected: bytes) -> None:
-    """RFC 6455, section 5.2: the minimal number of bytes must be used."""
-    assert header(length) == expected
 
 
 async def test_more_than_are_told_in_one_go_are_all_told_once_and_in_order(server: Running, people: People) -> None:

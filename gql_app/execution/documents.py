@@ -21,8 +21,8 @@ from graphql import (
     visit,
 )
 
-from gql_app.transport.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
-from gql_app.transport.plans import Plans
+from gql_app.execution.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
+from gql_app.execution.plans import Plans
 
 CACHED = 1_000
 CACHED_CHARACTERS = 500_000

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphql import Undefined
 
-from tests.transport.nasty import (
+from tests.execution.nasty import (
     KINDS,
     LEAVES,
     OBJECTS,

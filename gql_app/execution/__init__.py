@@ -1,0 +1,12 @@
+"""How operations are executed. The schema says what; this room knows documents and answers, and nothing of the wire.
+
+documents    parsing and validating, with limits, cached
+limits       what a document may cost
+engine       runs operations, and begins subscriptions
+direct       resolvers without arguments, called directly
+plans        how to read selections, found out once per document
+executor     reads them so
+subscription what comes of the events of one subscription
+sharing      one execution for all subscriptions that get the same answer
+answers      what is answered; masking what is nobody's business
+"""
