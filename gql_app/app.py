@@ -209,7 +209,7 @@ def create_asgi(app: App) -> ASGIApp:
             app.stopping.set()
 
     settings = app.settings
-    engine = Engine(app.application.schema._schema)
+    engine = Engine(app.application.schema)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping)
     websocket = WebSocketEndpoint(engine, app.make_context)

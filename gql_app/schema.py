@@ -69,7 +69,7 @@ def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
     _add_codes(types, [error for each in verticals for error in each.errors])
     if names := [name for each in verticals for name in each.channels]:
         _extend(types.get("Channel"), dict.fromkeys(names))
-    resolve_directly(schema._schema.type_map)
+    resolve_directly(schema)
     return schema
 
 

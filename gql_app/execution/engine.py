@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from graphql import ExecutionResult, Executor, GraphQLError, GraphQLSchema, OperationDefinitionNode
+import strawberry
+from graphql import ExecutionResult, Executor, GraphQLError, OperationDefinitionNode
 from graphql.execution import create_source_event_stream
 
 from gql_app.api.context import Context, Stream
+from gql_app.errors import ConfigurationError
 from gql_app.execution.answers import Answer, answer, refusal
 from gql_app.execution.documents import Documents, Prepared
 from gql_app.execution.executor import PlanningExecutor
@@ -38,9 +40,16 @@ class Operation:
 class Engine:
     """Executes operations of one schema."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
-        self._schema = schema
-        self._documents = Documents(schema)
+    def __init__(self, schema: strawberry.Schema) -> None:
+        """Raises ConfigurationError: the schema has extensions, which only Strawberry's own way of executing calls."""
+        if extensions := schema.get_extensions():
+            raise ConfigurationError(
+                f"The schema has extensions that would never be called, such as {type(extensions[0]).__name__}: "
+                "operations are not executed by Strawberry. Take `extensions` and `directives` out of the schema; "
+                "extensions and permissions of a field work, and so does ASGI middleware."
+            )
+        self._schema = schema._schema
+        self._documents = Documents(self._schema)
         self._groups = Groups()
         self._executors: WeakValueDictionary[Hashable, Executor[Any]] = WeakValueDictionary()
         """One for all subscriptions that want the same: what is copied for each event is the same for all of them."""

@@ -7,6 +7,7 @@ from graphql import Executor, GraphQLObjectType, GraphQLOutputType, GraphQLResol
 from graphql.execution.collect_fields import CollectedFields
 from graphql.pyutils import Path, gather_with_cancel
 
+from gql_app.execution.direct import KnownByClass
 from gql_app.execution.plans import Details, PlannedField, Plans, is_special, nullable_of, ordinary
 
 
@@ -35,6 +36,20 @@ class PlanningExecutor(Executor[Any]):
     def collect(self, kind: GraphQLObjectType, details: Details) -> CollectedFields:
         """What graphql-core finds to be selected."""
         return super().collect_subfields(kind, details)
+
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: Details,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        knows = return_type.is_type_of
+        if knows is None or (type(knows) is KnownByClass and knows.knows(result)):
+            return self.collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
     def collect_and_execute_subfields(
         self,

@@ -26,8 +26,9 @@ from graphql import (
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 from graphql.pyutils import Path, UndefinedType
+from strawberry.types.cast import get_strawberry_type_cast
 
-from gql_app.execution.direct import PLAIN
+from gql_app.execution.direct import PLAIN, KnownByClass, NameByClass
 
 if TYPE_CHECKING:
     from gql_app.execution.executor import PlanningExecutor
@@ -174,7 +175,10 @@ def _objects(kind_of: Callable[[Any], GraphQLObjectType | None]) -> Complete:
 
 
 def _kinds(schema: GraphQLSchema, kind: Any) -> Callable[[Any], GraphQLObjectType | None] | None:
-    """Finds the GraphQL type of one of our objects; None for anything else, such as null or something to await."""
+    """Finds the GraphQL type of one of our objects; None for anything else, such as null or something to await.
+
+    There is no such function for types that are found in a way of their author's.
+    """
     known: dict[type, GraphQLObjectType | None] = {}
 
     def kind_of(value: Any) -> GraphQLObjectType | None:
@@ -185,17 +189,27 @@ def _kinds(schema: GraphQLSchema, kind: Any) -> Callable[[Any], GraphQLObjectTyp
             found = known[of] = _kind(schema, kind, of)
             return found
 
-    return kind_of if is_interface_type(kind) or (is_object_type(kind) and kind.is_type_of is None) else None
+    def kind_unless_cast(value: Any) -> GraphQLObjectType | None:
+        return kind_of(value) if get_strawberry_type_cast(value) is None else None
+
+    if is_interface_type(kind):
+        return kind_unless_cast if isinstance(kind.resolve_type, NameByClass) else None
+    if is_object_type(kind) and kind.is_type_of is None:
+        return kind_of
+    return kind_unless_cast if is_object_type(kind) and isinstance(kind.is_type_of, KnownByClass) else None
 
 
 def _kind(schema: GraphQLSchema, kind: Any, of: type) -> GraphQLObjectType | None:
-    definition = getattr(of, "__strawberry_definition__", None)
-    if definition is None or is_special(of):
+    if getattr(of, "__strawberry_definition__", None) is None or is_special(of):
         return None
-    if is_object_type(kind):
-        return kind
-    found = schema.type_map.get(definition.name)
-    return found if is_object_type(found) and schema.is_sub_type(kind, found) else None
+    found = kind
+    if is_interface_type(kind):
+        assert isinstance(kind.resolve_type, NameByClass)
+        found = schema.type_map.get(kind.resolve_type.name_of(of) or "")
+        if not is_object_type(found) or not schema.is_sub_type(kind, found):
+            return None
+    knows = found.is_type_of
+    return found if knows is None or (isinstance(knows, KnownByClass) and knows.takes(of)) else None
 
 
 def is_special(of: type) -> bool:

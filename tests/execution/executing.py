@@ -1,9 +1,10 @@
-"""Executes operations by plans and as graphql-core does, and tells all that can be seen of it."""
+"""Executes operations by plans, and as graphql-core and Strawberry do, and tells all that can be seen of it."""
 
 import asyncio
 import gc
 import json
 import warnings
+from collections import Counter
 from typing import Any
 
 from graphql import ExecutionResult, Executor
@@ -11,7 +12,10 @@ from graphql import ExecutionResult, Executor
 from gql_app.execution.documents import Documents, Prepared
 from gql_app.execution.executor import PlanningExecutor
 from gql_app.execution.plans import Plans
-from tests.execution.nasty import SCHEMA, calls
+from tests.execution.nasty import SCHEMA, STOCK, calls
+
+DROPPED = {"came": ["_come"], "resolver": ["_resolvers.<locals>", "from_resolver.<locals>"]}
+"""What coroutines are called that wait for data, and those that are resolvers, as they are or within Strawberry's."""
 
 
 async def prepare(text: str) -> Prepared:
@@ -21,10 +25,10 @@ async def prepare(text: str) -> Prepared:
 
 
 def executor(prepared: Prepared, plans: Plans | None, root: Any, **options: Any) -> Any:
-    """By plans or, without any, graphql-core's."""
+    """By plans or, without any, all of it graphql-core's and Strawberry's own."""
     assert prepared.document is not None
     if plans is None:
-        return Executor.build(SCHEMA, prepared.document, root, **options)
+        return Executor.build(STOCK, prepared.document, root, **options)
     return PlanningExecutor.build(SCHEMA, prepared.document, root, plans=plans, **options)
 
 
@@ -45,7 +49,7 @@ async def performed(prepared: Prepared, plans: Plans | None, root: Any, **option
     return told | {
         "calls": list(calls),
         # What is cancelled before its first step drops these, with graphql-core, too; its own have other names.
-        "dropped": sorted(message for message in dropped if "_come" in message or "_resolvers" in message),
+        "dropped": Counter(name for message in dropped for name in DROPPED if any(x in message for x in DROPPED[name])),
         "anything dropped": bool(dropped),
         "still running": _others(),
     }

@@ -16,7 +16,7 @@ from gql_app.schema import build
 from gql_app.testing.client import Client
 from tests.people import DECIDE, LOG_IN, SUBMIT, People
 
-SCHEMA = build(DEMO)._schema
+SCHEMA = build(DEMO)
 PAGE = "nodes { id status litres requester { id username } decidedBy { id username } }"
 
 
@@ -115,7 +115,7 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("name", [n for n in REFUSED if "equal fields" in n or "huge" in n or "exponential" in n])
 async def test_what_is_dear_to_validate_is_refused_before_it_is_validated(validated: list[Any], name: str) -> None:
-    prepared = await Documents(SCHEMA).prepare(REFUSED[name])
+    prepared = await Documents(SCHEMA._schema).prepare(REFUSED[name])
     assert prepared.errors
     assert validated == []
 
@@ -161,7 +161,7 @@ async def test_the_documents_of_a_frontend_pass(people: People) -> None:
         }}
         fragment user on User {{ {user} }}"""
     for text in (dashboard, LOG_IN, SUBMIT, DECIDE):
-        prepared = await Documents(SCHEMA).prepare(text)
+        prepared = await Documents(SCHEMA._schema).prepare(text)
         assert prepared.errors == ()
     assert "errors" not in await people.grace.send(dashboard)
 
@@ -173,7 +173,7 @@ async def test_some_equal_fields_pass(anybody: Client, count: int) -> None:
 
 async def test_a_spread_fragment_counts_where_it_is_spread() -> None:
     page = f"fuelRequests(first: 100) {{ {PAGE} }}"
-    documents = Documents(SCHEMA)
+    documents = Documents(SCHEMA._schema)
     once = "{ ...P } fragment P on Query { " + page + " }"
     often = "{ " + " ".join(f"a{i}: fuelRequests(first: 100) {{ nodes {{ ...N }} }}" for i in range(40))
     often += " } fragment N on FuelRequest { id status litres requester { id username } decidedBy { id username } }"
@@ -187,7 +187,7 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
     text = f"{{ {body} }} fragment C on FuelRequestConnection {{ nodes {fields} }}"
     inline = "{ " + " ".join(f"a{i}: fuelRequests {{ nodes {{ ...N }} }}" for i in range(100)) + " }"
     inline += f" fragment N on FuelRequest {fields}"
-    documents = Documents(SCHEMA)
+    documents = Documents(SCHEMA._schema)
     assert (await documents.prepare(inline)).errors
     assert (await documents.prepare(text)).errors
 
@@ -195,7 +195,7 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
 async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand long ones, with what is known of them, would be two gigabytes."""
     monkeypatch.setattr(gql_app.execution.documents, "CACHED_CHARACTERS", 1_000)
-    remembering = Documents(SCHEMA)
+    remembering = Documents(SCHEMA._schema)
     texts = [f"{{ {' '.join(f'a{n}{i}: __typename' for i in range(9))} }}" for n in range(30)]
     latest = [await remembering.prepare(text) for text in texts][-1]
     assert await remembering.prepare(texts[-1]) is latest

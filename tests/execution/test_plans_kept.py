@@ -57,8 +57,8 @@ class People:
 
 @pytest.fixture
 def engine() -> Engine:
-    schema = strawberry.Schema(People)._schema
-    resolve_directly(schema.type_map)
+    schema = strawberry.Schema(People)
+    resolve_directly(schema)
     return Engine(schema)
 
 

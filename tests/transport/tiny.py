@@ -25,7 +25,7 @@ async def serving_schema(schema: strawberry.Schema, app: App) -> AsyncIterator[s
     async def make_context(authorization: str | None, client: str) -> Context:
         return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, _client=client)
 
-    engine = Engine(schema._schema)
+    engine = Engine(schema)
     routes = [
         Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event())),
         WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context)),
