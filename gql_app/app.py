@@ -38,6 +38,7 @@ from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.outside.switch import Intake, renew
 from gql_app.pages.site import graphiql_page, page_routes
+from gql_app.schema import build
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings, database_url
 from gql_app.transport.http import HttpEndpoint
@@ -66,7 +67,7 @@ class App:
         settings.refuse_unsafe()
         self.settings = settings
         self.application = named(settings.app) if verticals is None else Application(verticals)
-        self.db = Database(database_url(settings.database_url.reveal()), patient=patient)
+        self.db = Database(database_url(settings.database_url.reveal()), patient=patient, fast=settings.fast)
         self.db.session_info |= self.application.session_info
         self.backend = make_backend(settings.broadcast_url.reveal())
         self.doorbell = Doorbell(Broadcast("memory://") if self.backend is None else Broadcast(backend=self.backend))
@@ -209,10 +210,10 @@ def create_asgi(app: App) -> ASGIApp:
             app.stopping.set()
 
     settings = app.settings
-    engine = Engine(app.application.schema)
+    engine = Engine(build(app.application.verticals, fast=settings.fast), fast=settings.fast)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping)
-    websocket = WebSocketEndpoint(engine, app.make_context)
+    websocket = WebSocketEndpoint(engine, app.make_context, fast=settings.fast)
     whole: ASGIApp = ShortWay("/graphql", http, websocket, Starlette(routes=_routes(app), lifespan=lifespan))
     if origins := list(settings.cors_origins):
         whole = CORSMiddleware(whole, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])

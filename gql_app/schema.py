@@ -40,19 +40,19 @@ class NodeQueries:
         return await find_nodes(info.context, ids)
 
 
-def build(verticals: Sequence[Vertical]) -> strawberry.Schema:
-    """The schema of these verticals; the same for the same ones.
+def build(verticals: Sequence[Vertical], *, fast: bool = True) -> strawberry.Schema:
+    """The schema of these verticals; the same for the same ones. ``fast``: with resolvers that are called directly.
 
     Raises:
         ConfigurationError: two verticals bring a field of the same name.
     """
-    schema = _build(tuple(verticals))
+    schema = _build(tuple(verticals), fast)
     mend_introspection(schema)  # others may have been made since
     return schema
 
 
 @cache
-def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
+def _build(verticals: tuple[Vertical, ...], fast: bool) -> strawberry.Schema:
     entities = [declared(kind) for each in verticals for kind in each.entities]
     queries = [part for each in verticals for part in each.queries] + [q for each in entities for q in each.queries]
     mutations = [part_of(part) for each in verticals for part in each.mutations]
@@ -69,7 +69,8 @@ def _build(verticals: tuple[Vertical, ...]) -> strawberry.Schema:
     _add_codes(types, [error for each in verticals for error in each.errors])
     if names := [name for each in verticals for name in each.channels]:
         _extend(types.get("Channel"), dict.fromkeys(names))
-    resolve_directly(schema)
+    if fast:
+        resolve_directly(schema)
     return schema
 
 

@@ -83,6 +83,8 @@ class Settings:
     poll_interval: timedelta = timedelta(seconds=1)
     inline_worker: bool = True
     demo: bool = False
+    fast: bool = True
+    """Whether the engine takes its short cuts. `docs/operating.md` lists them; no answer depends on them."""
     app: str = DEFAULT_APP
     """``package.module:attribute`` of the list of verticals that are served."""
 
@@ -117,6 +119,7 @@ class Settings:
             "poll_interval": timedelta(milliseconds=env.number("POLL_INTERVAL_MS", 1000, 20, 60_000)),
             "demo": env.flag("DEMO", False),
             "inline_worker": env.flag("INLINE_WORKER", True),
+            "fast": env.flag("FAST", True),
             "app": env.text("APP", DEFAULT_APP),
         }
         env.refuse_unknown()

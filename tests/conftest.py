@@ -23,6 +23,7 @@ from gql_app.settings import Secret, Settings
 from gql_app.testing.client import Client
 from gql_app.testing.server import Running, serving
 from tests import postgres
+from tests.fast import FAST
 from tests.forking import warm_starter
 from tests.people import People
 from tests.postgres import migrated
@@ -181,6 +182,7 @@ def settings(database_url: str, broadcast_url: str) -> Settings:
         broadcast_url=Secret(broadcast_url),
         bcrypt_cost=4,
         poll_interval=timedelta(seconds=POLL),
+        fast=FAST,
     )
 
 

@@ -8,6 +8,7 @@ from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.rules import in_force
 from gql_app.deliveries.templates import Rendered
 from gql_app.deliveries.texts import TEXTS
+from tests.fast import FAST
 from tests.migrating import SERVICE
 
 Ruled = Callable[[Any], Any]
@@ -16,7 +17,7 @@ Ruled = Callable[[Any], Any]
 
 def service_database(url: str, *, patient: bool = False) -> Database:
     """A database in which the rules of the service are in force."""
-    db = Database(url, patient=patient)
+    db = Database(url, patient=patient, fast=FAST)
     db.session_info |= {TEXTS: SERVICE.texts, **in_force(SERVICE.rules)}
     return db
 

@@ -41,12 +41,14 @@ def test_texts_become_what_they_mean() -> None:
         BCRYPT_COST=" 10 ",
         SESSION_HOURS="48",
         POLL_INTERVAL_MS="250",
+        FAST="0",
     )
     assert settings.public_url == "https://fuel.example.test"
     assert settings.cors_origins == ("https://a.test", "https://b.test")
     assert settings.bcrypt_cost == 10
     assert settings.session_lifetime == timedelta(days=2)
     assert settings.poll_interval == timedelta(milliseconds=250)
+    assert not settings.fast
 
 
 def test_an_empty_value_is_none() -> None:
@@ -109,6 +111,7 @@ def test_twilio_is_set_up_whole_or_not_at_all() -> None:
         ("SESSION_HOURS", ("0", "100000")),
         ("POLL_INTERVAL_MS", ("19", "60001")),
         ("ENVIRONMENT", ("Production", "test")),
+        ("FAST", ("2", "yes", "on")),
         ("PUBLIC_URL", ("fuel.example.test", "ftp://fuel.example.test", "https://")),
         ("BROADCAST_URL", ("carrier-pigeon://x", "x")),
         ("MAIL_FROM", ("nobody", "a@b.test\nBcc: c@d.test")),

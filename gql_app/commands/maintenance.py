@@ -63,7 +63,7 @@ def run_migrate(args: argparse.Namespace) -> int:
 async def _migrate(back: str | None) -> None:
     settings = Settings.from_environment()
     application = named(settings.app)
-    db = Database(settings.database_url.reveal())
+    db = Database(settings.database_url.reveal(), fast=settings.fast)
     try:
         await db.reach()
         if back is not None:
@@ -146,7 +146,7 @@ async def _check() -> tuple[list[Finding], bool]:
     """
     settings = Settings.from_environment()
     application = named(settings.app)
-    db = Database(settings.database_url.reveal(), patient=True)
+    db = Database(settings.database_url.reveal(), patient=True, fast=settings.fast)
     try:
         await db.reach()
         await migrations.require_current(db, application.branches, application.tracked_tables)

@@ -38,14 +38,18 @@ class Database:
     writer at a time anyway, so those who wait for it share a hop and a commit (`GroupWriter`).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8, patient: bool = False) -> None:
-        """``patient``: no statement timeout of the database applies, for what an operator has called by hand."""
+    def __init__(self, url: str, *, pool_size: int = 8, patient: bool = False, fast: bool = True) -> None:
+        """``patient``: no statement timeout of the database applies, for what an operator has called by hand.
+
+        Unless it is to be ``fast``, each unit of work and each look-up has a transaction of its own, in a thread or
+        on the wire.
+        """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _engine(self.url.render_as_string(hide_password=False), self.is_sqlite, pool_size)
         """For bare connections; units of work have their own way to the database."""
         guard.watch(self.engine.sync_engine)
-        self._embedded = Embedded(self.url, pool_size) if self.is_sqlite else None
+        self._embedded = Embedded(self.url, pool_size, fast=fast) if self.is_sqlite else None
         self._writers = self.engine.execution_options(**WRITER)
         if not self.is_sqlite:
             event.listen(self._writers.sync_engine, "begin", self._enter)
@@ -53,6 +57,7 @@ class Database:
         # Not a setting of the session: a pooler between us and PostgreSQL would leave it to the next one.
         self._readers = self.engine.execution_options(postgresql_readonly=True, **READER)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT", **READER)
+        self._fast = fast
         self._patient = patient and not self.is_sqlite
         self._turn = asyncio.Semaphore(pool_size)  # to queue for a connection here is fair
         self._on_commit: list[Callable[[], None]] = []
@@ -160,7 +165,7 @@ class Database:
 
         On SQLite it runs right here, in the event loop, where it takes less than handing it to a thread.
         """
-        if self._embedded is not None:
+        if self._embedded is not None and self._fast:
             with contextlib.suppress(Busy):
                 return self._embedded.look_up(work, *args, **kwargs)
         return await self.read(work, *args, **kwargs)
@@ -169,11 +174,11 @@ class Database:
         self, statement: Executable, parameters: Mapping[str, Any], *, quick: bool = True
     ) -> Sequence[Row[Any]]:
         """The rows of one statement, in a snapshot of its own; `look_up` says how much a quick one may take."""
-        if self._embedded is not None:
-            if quick:
-                with contextlib.suppress(Busy):
-                    return self._embedded.rows(statement, parameters)
-            return await self._embedded.read(_rows, statement, parameters)
+        if self._embedded is not None and self._fast and quick:
+            with contextlib.suppress(Busy):
+                return self._embedded.rows(statement, parameters)
+        if self._embedded is not None or not self._fast:
+            return await self.read(_rows, statement, parameters)
         try:
             return await self._rows(statement, parameters)
         except DBAPIError as error:

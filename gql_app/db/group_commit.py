@@ -159,7 +159,9 @@ class _Unit:
 class GroupWriter:
     """The one who writes to a SQLite file, in a thread of its own."""
 
-    def __init__(self, url: URL, set_up: Callable[[Engine], None], **options: Any) -> None:
+    def __init__(self, url: URL, set_up: Callable[[Engine], None], *, most: int = MOST, **options: Any) -> None:
+        """``most``: units of work in one transaction; with 1 each has its own, and its own commit."""
+        self._most = most
         self._real = create_engine(url, poolclass=StaticPool, hide_parameters=True, **options)
         set_up(self._real)
         self._raw: sqlite3.Connection | None = None
@@ -227,7 +229,7 @@ class GroupWriter:
             raise _Aborted
 
     def _start(self) -> None:
-        units = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+        units = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         self._busy = True
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._run, units)
         running.add_done_callback(lambda _: self._finished(units, running.exception()))

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, Executable, Row, StaticPool, cre
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from gql_app.db.group_commit import GroupWriter
+from gql_app.db.group_commit import MOST, GroupWriter
 from gql_app.db.guard import ANNOUNCED, MIGRATION, READER, WRITER, guard
 from gql_app.db.sessions import ReadSession
 
@@ -30,7 +30,8 @@ class Busy(Exception):
 class Embedded:
     """One SQLite file: threads for units of work, one of them for the writer, and a connection of the event loop."""
 
-    def __init__(self, url: URL, readers: int) -> None:
+    def __init__(self, url: URL, readers: int, *, fast: bool) -> None:
+        """Unless it is to be ``fast``, no two units of work share a commit."""
         self._path = str(url.database)
         url = url.set(drivername="sqlite+pysqlite")
         # Several threads use a connection, but one after the other: the pool sees to that.
@@ -44,7 +45,9 @@ class Embedded:
         self._loops = create_engine(url, poolclass=StaticPool, **options)
         self._bare = create_engine(url, poolclass=StaticPool, **options)
         self._connection: Connection | None = None
-        self._writer = GroupWriter(url, partial(set_up, transactions=False), connect_args=connecting)
+        self._writer = GroupWriter(
+            url, partial(set_up, transactions=False), most=MOST if fast else 1, connect_args=connecting
+        )
         self.engines = (self._engine, self._loops, self._bare, self._writer.engine)
         set_up(self._engine, query_only=True)
         set_up(self._loops, busy_timeout=0, query_only=True)

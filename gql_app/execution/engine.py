@@ -40,8 +40,12 @@ class Operation:
 class Engine:
     """Executes operations of one schema."""
 
-    def __init__(self, schema: strawberry.Schema) -> None:
-        """Raises ConfigurationError: the schema has extensions, which only Strawberry's own way of executing calls."""
+    def __init__(self, schema: strawberry.Schema, *, fast: bool = True) -> None:
+        """``fast``: by plans, otherwise graphql-core's executor does it alone.
+
+        Raises:
+            ConfigurationError: the schema has extensions, which only Strawberry's own way of executing calls.
+        """
         if extensions := schema.get_extensions():
             raise ConfigurationError(
                 f"The schema has extensions that would never be called, such as {type(extensions[0]).__name__}: "
@@ -49,6 +53,8 @@ class Engine:
                 "extensions and permissions of a field work, and so does ASGI middleware."
             )
         self._schema = schema._schema
+        self._fast = fast
+        self._kind: type[Executor[Any]] = PlanningExecutor if fast else Executor
         self._documents = Documents(self._schema)
         self._groups = Groups()
         self._executors: WeakValueDictionary[Hashable, Executor[Any]] = WeakValueDictionary()
@@ -92,7 +98,8 @@ class Engine:
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Ready to execute, or what is wrong with the variables."""
         assert operation.prepared.document is not None
-        return PlanningExecutor.build(
+        options: dict[str, Any] = {"plans": operation.prepared.plans(operation.definition)} if self._fast else {}
+        return self._kind.build(
             self._schema,
             operation.prepared.document,
             context_value=context,
@@ -100,7 +107,7 @@ class Engine:
             operation_name=operation.request.operation_name,
             max_coercion_errors=5,
             hide_suggestions=True,
-            plans=operation.prepared.plans(operation.definition),
+            **options,
         )
 
 

@@ -51,9 +51,13 @@ class _Close(Exception):
 class WebSocketEndpoint:
     """Answers WebSockets to ``/graphql``."""
 
-    def __init__(self, engine: Engine, make_context: Callable[[str | None, str], Awaitable[Context]]) -> None:
+    def __init__(
+        self, engine: Engine, make_context: Callable[[str | None, str], Awaitable[Context]], *, fast: bool = True
+    ) -> None:
+        """``fast``: with ready-made frames where the server takes them (see `frames`)."""
         self._engine = engine
         self._make_context = make_context
+        self._fast = fast
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -63,7 +67,7 @@ class WebSocketEndpoint:
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         client = (scope.get("client") or ("",))[0]
-        write = scope.get("extensions", {}).get(EXTENSION)
+        write = scope.get("extensions", {}).get(EXTENSION) if self._fast else None
         await _Socket(self._engine, self._make_context, receive, send, client, write).serve()
 
 

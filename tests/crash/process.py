@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.fast import FAST
+
 LIMIT = 30.0
 """Seconds in which a process must start or end."""
 TRIES = 200
@@ -19,9 +21,13 @@ TRIES = 200
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without any setting of the service, and with these."""
+    """This process's environment without any setting of the service, and with these; as fast as this test run."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GQL_APP_")}
-    return {**inherited, **{f"GQL_APP_{name}": value for name, value in settings.items()}}
+    return {
+        **inherited,
+        "GQL_APP_FAST": str(int(FAST)),
+        **{f"GQL_APP_{name}": value for name, value in settings.items()},
+    }
 
 
 class ServiceProcess:

@@ -15,6 +15,7 @@ from gql_app.db import Database, is_locked, is_outage
 from gql_app.errors import Conflict
 from tests import postgres
 from tests.dba import another_session, strict_database, waiting
+from tests.fast import FAST
 from tests.things import add_request, add_user, logged
 
 TIMEOUTS = "statement_timeout = '250ms'", "lock_timeout = '100ms'"
@@ -34,7 +35,7 @@ def strict_url(isolation: str) -> Iterator[str]:
 
 @pytest.fixture
 async def strict(strict_url: str) -> AsyncIterator[Database]:
-    db = Database(strict_url)
+    db = Database(strict_url, fast=FAST)
     yield db
     await db.close()
 
@@ -107,7 +108,7 @@ async def test_what_an_operator_has_called_takes_as_long_as_it_takes(strict: Dat
         with pytest.raises(DBAPIError) as caught:
             await way(slowly)
         assert is_outage(caught.value)
-    patient = Database(strict_url, patient=True)
+    patient = Database(strict_url, patient=True, fast=FAST)
     try:
         await patient.read(slowly)
         await patient.write(slowly)
@@ -142,7 +143,7 @@ async def test_a_connection_that_cannot_be_made_is_an_error_like_others(
     url: str, passes: bool, postgres_url: str
 ) -> None:
     parts = urlsplit(postgres_url)
-    db = Database(url.format(user=parts.username, place=parts.netloc.rpartition("@")[2]))
+    db = Database(url.format(user=parts.username, place=parts.netloc.rpartition("@")[2]), fast=FAST)
     try:
         for way in (db.read, db.write):
             with pytest.raises(DBAPIError) as caught:
@@ -164,7 +165,7 @@ def nobody(strict_url: str) -> Iterator[str]:
 
 
 async def test_a_server_whose_connections_are_all_taken_is_away(nobody: str) -> None:
-    db = Database(nobody)
+    db = Database(nobody, fast=FAST)
     try:
         with pytest.raises(DBAPIError) as caught:
             await db.read(level)

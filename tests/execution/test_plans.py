@@ -28,6 +28,9 @@ from tests.execution.nasty import (
     each,
     made,
 )
+from tests.fast import about_a_short_cut
+
+pytestmark = about_a_short_cut("plans")
 
 FAILS = Raised(lambda: ValueError("failed"))
 

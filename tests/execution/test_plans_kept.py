@@ -15,6 +15,9 @@ from gql_app.execution.direct import resolve_directly
 from gql_app.execution.engine import Engine, GraphQLRequest, Operation
 from tests.execution.executing import executor, performed, prepare
 from tests.execution.nasty import Bag, Box, Later, Query, Raised, made
+from tests.fast import about_a_short_cut
+
+pytestmark = about_a_short_cut("plans")
 
 GREETED = "query ($name: String!) { person(name: $name) { name greeting late other { greeting late } } }"
 CONDITIONAL = [

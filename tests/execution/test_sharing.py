@@ -24,6 +24,7 @@ from gql_app.testing.client import PATIENCE, Client, Subscribed
 from gql_app.testing.server import Running
 from gql_app.transport.frames import FrameProtocol
 from tests.execution.notes import NOTES, add_notes, stalled
+from tests.fast import about_a_short_cut
 from tests.people import PASSWORD, People, decide, log_in, submit
 from tests.things import caught_up
 
@@ -100,6 +101,7 @@ async def test_an_event_is_executed_once_for_all_who_get_the_same(server: Runnin
         assert len(seen) == 1
 
 
+@about_a_short_cut("ready-made frames")
 async def test_events_that_come_together_are_written_together_each_once_and_in_order(
     server: Running, people: People, ivy: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ async def test_events_that_come_together_are_written_together_each_once_and_in_o
     assert sorted(written) == sorted([TOGETHER, TOGETHER, 3] * len(clients))
 
 
+@about_a_short_cut("ready-made frames")
 async def test_a_group_that_has_told_many_rests_until_as_many_events_wait_as_are_written_together(
     server: Running, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +136,7 @@ async def test_a_group_that_has_told_many_rests_until_as_many_events_wait_as_are
     assert written == [1, TOGETHER]
 
 
+@about_a_short_cut("ready-made frames")
 async def test_long_answers_are_not_gathered_beyond_what_may_wait_at_a_socket(
     server: Running, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:

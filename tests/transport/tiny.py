@@ -16,6 +16,7 @@ from gql_app.execution.engine import Engine
 from gql_app.testing.server import listening
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
+from tests.fast import FAST
 
 
 @contextlib.asynccontextmanager
@@ -25,10 +26,10 @@ async def serving_schema(schema: strawberry.Schema, app: App) -> AsyncIterator[s
     async def make_context(authorization: str | None, client: str) -> Context:
         return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, _client=client)
 
-    engine = Engine(schema)
+    engine = Engine(schema, fast=FAST)
     routes = [
         Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event())),
-        WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context)),
+        WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context, fast=FAST)),
     ]
     async with listening(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off")) as url:
         yield url
