@@ -26,7 +26,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 from graphql.pyutils import Path, UndefinedType
-from strawberry.types.cast import get_strawberry_type_cast
+from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
 from gql_app.execution.direct import PLAIN, KnownByClass, NameByClass
 
@@ -131,10 +131,10 @@ def _completion(schema: GraphQLSchema, kind: GraphQLOutputType) -> Complete:
     if is_leaf_type(inner):
         return _leaf(inner.coerce_output_value, nullable=inner is kind)
     if is_list_type(inner):
-        kind_of = _kinds(schema, nullable_of(inner.of_type))
-        return _objects(kind_of) if kind_of is not None else _otherwise
-    kind_of = _kinds(schema, inner)
-    return _object(kind_of) if kind_of is not None else _otherwise
+        kinds = _kinds(schema, nullable_of(inner.of_type))
+        return _objects(kinds) if kinds is not None else _otherwise
+    kinds = _kinds(schema, inner)
+    return _object(kinds) if kinds is not None else _otherwise
 
 
 def _otherwise(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
@@ -153,7 +153,9 @@ def _leaf(coerce: Callable[[Any], Any], *, nullable: bool) -> Complete:
     return complete
 
 
-def _object(kind_of: Callable[[Any], GraphQLObjectType | None]) -> Complete:
+def _object(kinds: "_Kinds") -> Complete:
+    kind_of = kinds.of
+
     def complete(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
         kind = kind_of(value)
         if kind is None:
@@ -163,40 +165,64 @@ def _object(kind_of: Callable[[Any], GraphQLObjectType | None]) -> Complete:
     return complete
 
 
-def _objects(kind_of: Callable[[Any], GraphQLObjectType | None]) -> Complete:
+def _objects(kinds: "_Kinds") -> Complete:
     def complete(executor: "PlanningExecutor", value: Any, field: PlannedField, parent: Path | None) -> Any:
-        if type(value) is list:
-            kinds = [kind_of(each) for each in value]
-            if None not in kinds:
-                return executor.complete_list(value, cast("list[GraphQLObjectType]", kinds), field, parent)
-        return executor.complete_otherwise(value, field, parent)
+        found = kinds.of_all(value) if type(value) is list else None
+        if found is None:
+            return executor.complete_otherwise(value, field, parent)
+        return executor.complete_list(value, found, field, parent)
 
     return complete
 
 
-def _kinds(schema: GraphQLSchema, kind: Any) -> Callable[[Any], GraphQLObjectType | None] | None:
-    """Finds the GraphQL type of one of our objects; None for anything else, such as null or something to await.
+class _Kinds:
+    """Finds the GraphQL types of our objects; None for anything else, such as null or something to await.
 
-    There is no such function for types that are found in a way of their author's.
+    Calls are what it costs: one look for each object, and for a whole list no call but this one.
     """
-    known: dict[type, GraphQLObjectType | None] = {}
 
-    def kind_of(value: Any) -> GraphQLObjectType | None:
-        of = type(value)
+    def __init__(self, schema: GraphQLSchema, kind: Any) -> None:
+        self._schema = schema
+        self._kind = kind
+        self._known: dict[type, GraphQLObjectType] = {}
+        self._strange: set[type] = set()
+        self._castable = is_interface_type(kind) or kind.is_type_of is not None
+        """Whether Strawberry would look at what an object was cast to."""
+
+    def of(self, value: Any) -> GraphQLObjectType | None:
+        kind = self._known.get(type(value)) or self._found(type(value))
+        if kind is not None and self._castable and getattr(value, TYPE_CAST_ATTRIBUTE, None) is not None:
+            return None
+        return kind
+
+    def of_all(self, values: list[Any]) -> list[GraphQLObjectType] | None:
+        known = self._known
         try:
-            return known[of]
+            kinds = [known[type(each)] for each in values]
         except KeyError:
-            found = known[of] = _kind(schema, kind, of)
-            return found
+            found = [self.of(each) for each in values]
+            return None if None in found else cast("list[GraphQLObjectType]", found)
+        if self._castable and [each for each in values if getattr(each, TYPE_CAST_ATTRIBUTE, None) is not None]:
+            return None
+        return kinds
 
-    def kind_unless_cast(value: Any) -> GraphQLObjectType | None:
-        return kind_of(value) if get_strawberry_type_cast(value) is None else None
+    def _found(self, of: type) -> GraphQLObjectType | None:
+        if of in self._strange:
+            return None
+        kind = _kind(self._schema, self._kind, of)
+        if kind is None:
+            self._strange.add(of)
+        else:
+            self._known[of] = kind
+        return kind
 
+
+def _kinds(schema: GraphQLSchema, kind: Any) -> _Kinds | None:
+    """None for types that are found in a way of their author's."""
     if is_interface_type(kind):
-        return kind_unless_cast if isinstance(kind.resolve_type, NameByClass) else None
-    if is_object_type(kind) and kind.is_type_of is None:
-        return kind_of
-    return kind_unless_cast if is_object_type(kind) and isinstance(kind.is_type_of, KnownByClass) else None
+        return _Kinds(schema, kind) if isinstance(kind.resolve_type, NameByClass) else None
+    by_class = is_object_type(kind) and (kind.is_type_of is None or isinstance(kind.is_type_of, KnownByClass))
+    return _Kinds(schema, kind) if by_class else None
 
 
 def _kind(schema: GraphQLSchema, kind: Any, of: type) -> GraphQLObjectType | None:
