@@ -1,4 +1,4 @@
-"""How operations are executed. The schema says what; this room knows documents and answers, and nothing of the wire.
+"""How operations are executed. The schema says what; this room makes answers of documents. `transport` brings both.
 
 documents    parsing and validating, with limits, cached
 limits       what a document may cost
