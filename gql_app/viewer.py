@@ -94,5 +94,5 @@ async def with_keys(db: Database, viewer: Viewer) -> Viewer:
     keys: set[str] = set()
     for kind in sorted(viewer.catalog.granted_kinds):
         for statement in granted(viewer.catalog, viewer.id, kind):
-            keys |= {key_text(kind, row[0]) for row in await db.rows(statement, {}) if row[0] is not None}
+            keys |= {key_text(kind, row[0]) for row in await db.look_up(statement) if row[0] is not None}
     return replace(viewer, granted=frozenset(keys))

@@ -53,7 +53,7 @@ _VIEWER = (
 
 async def authenticate(credentials: Credentials) -> Viewer | None:
     """Who this token belongs to, if the session is still on."""
-    rows = await credentials.db.rows(_VIEWER, {"token_hash": _hash(credentials.token), "now": datetime.now(UTC)})
+    rows = await credentials.db.look_up(_VIEWER, {"token_hash": _hash(credentials.token), "now": datetime.now(UTC)})
     if not rows:
         return None
     user_id, role, session_id, expires_at = tuple(rows[0])
@@ -76,7 +76,7 @@ _ROLE = select(_users.role).where(_users.id == bindparam("user_id"))
 
 async def look_again(db: Database, viewer: Viewer) -> Viewer:
     """The same viewer with the role and the keys that she has at this moment."""
-    rows = await db.rows(_ROLE, {"user_id": viewer.id})
+    rows = await db.look_up(_ROLE, {"user_id": viewer.id})
     if not rows:
         raise Unauthenticated("This account is not there any more.")
     return await with_keys(db, acting_as(viewer, rows[0].role))

@@ -1,4 +1,7 @@
-"""Which rows somebody may see, as SQL: the second reading of a declaration. The first is in `changes.audience`."""
+"""Which rows somebody may see, as SQL: the second reading of a declaration. The first is in `changes.audience`.
+
+Must hold: both readings open the same entities to the same people. A random test compares them.
+"""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar

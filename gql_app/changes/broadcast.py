@@ -3,6 +3,8 @@
 Those that it brings leave subscribers waiting for ever after a lost connection. Ours reconnect with growing, jittered
 pauses, and put a message of their own into the channels afterwards: whoever listens reads the log anew, which holds
 all that was missed. Only `Broadcast`, `BroadcastBackend` and `Event` of the package are used.
+
+Must hold: after a lost connection every listener is rung once more.
 """
 
 import asyncio

@@ -2,7 +2,9 @@
 
 A value is written as the database gives it back, not as it was assigned: numerics rounded to their scale, moments in
 UTC, enums by name. `Codec.freeze` finds that out without asking: it sends the value through the column type's own
-processors. Two values are equal if their texts are.
+processors.
+
+Must hold: two values are equal if their texts are, and the text of a value never changes between versions.
 """
 
 import enum

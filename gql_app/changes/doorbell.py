@@ -1,6 +1,6 @@
 """The doorbell: a commit rings it, and every process that waits looks into the database.
 
-It makes things fast, never correct: a lost, repeated or late ring only costs the time until the next poll.
+Must hold: it makes things fast, never correct. A lost, repeated or late ring only costs the time until the next poll.
 """
 
 import asyncio

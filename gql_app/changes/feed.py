@@ -1,4 +1,8 @@
-"""The feed: tails the change log once per process and hands each event to those who want it."""
+"""The feed: tails the change log once per process and hands each event to those who want it.
+
+Must hold: events are handed on in the order of their positions, and none is passed over. What a ring does not tell of
+is found by polling.
+"""
 
 import asyncio
 import contextlib

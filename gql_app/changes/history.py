@@ -1,4 +1,7 @@
-"""Pages of the log for those who catch up, a few at a time, and once for many who read the same."""
+"""Pages of the log for those who catch up, a few at a time, and once for many who read the same.
+
+Must hold: those who share a page have the same interest, and stand at the same position.
+"""
 
 import asyncio
 from collections import OrderedDict

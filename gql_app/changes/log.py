@@ -78,9 +78,9 @@ async def news(db: Database, after: int) -> Sequence[ChangeEvent]:
 
     The log's beginning is read after the events: what was pruned in between is noticed, too.
     """
-    rows = await db.rows(_NEWS, {"after": after})
+    rows = await db.look_up(_NEWS, {"after": after})
     if not rows or rows[0].position != after + 1:
-        floors = await db.rows(_FLOOR, {})
+        floors = await db.look_up(_FLOOR)
         if floors and after < floors[0].pruned_through:
             raise CursorExpired(str(floors[0].pruned_through))
     return [ChangeEvent.of(row) for row in rows]

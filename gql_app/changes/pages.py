@@ -3,6 +3,8 @@
 What needs no key is one statement. What a key opens is found by `change_audience`, in stretches of positions that grow
 while nothing is found: so a page costs as much as it holds, and neither the number of keys nor a long log with little
 in it makes it slow.
+
+Must hold: a page has every entry of the interest between two positions, in order, and each once.
 """
 
 import json

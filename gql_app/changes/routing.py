@@ -1,4 +1,7 @@
-"""Who wants an event: one look-up per shape of topic in use, however many listeners there are."""
+"""Who wants an event: one look-up per shape of topic in use, however many listeners there are.
+
+Must hold: whoever listens to a topic that matches an event gets it, once.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

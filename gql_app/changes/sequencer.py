@@ -2,8 +2,9 @@
 
 A sequence alone gives numbers in the order in which rows are *inserted*; a reader that tails them skips the row of a
 transaction that commits late. So a transaction leaves its entries in the outbox, without a position, and waits for
-nobody. After the commit the sequencer moves what it can see into the log: one statement, under a lock that only
-sequencers take. A later move sees everything that an earlier one saw, so positions never appear out of order.
+nobody. Must hold: a position is given out only after all smaller ones can be read. After the commit the sequencer moves
+what it can see into the log: one statement, under a lock that only sequencers take. A later move sees everything that
+an earlier one saw, so positions never appear out of order.
 
 Within one move the outbox's own ids decide. They are drawn right before the commit, while the rows that were changed
 are locked: two changes of one row, and any two of which the second could know of the first, are in their true order.
@@ -67,7 +68,7 @@ async def move(db: Database, *, expected: bool = False, patience: float = PATIEN
 
     ``expected``: it is known that there is, and not asked first. Raises OutboxLocked after ``patience`` seconds.
     """
-    if db.is_sqlite or not (expected or await db.rows(_ANYTHING, {})):
+    if db.is_sqlite or not (expected or await db.look_up(_ANYTHING)):
         return False
     try:
         return await db.script(_MOVE.format(patience=int(patience * 1000))) != "SELECT 0"

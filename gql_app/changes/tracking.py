@@ -6,7 +6,7 @@ class FuelRequest(Tracked, Timestamped, Base):
 
     status: Mapped[FuelRequestStatus] = tracked(Enum(FuelRequestStatus), default=FuelRequestStatus.PENDING)
 
-What cannot be recorded is refused when the model is mapped: see `mapping`.
+Must hold: what cannot be recorded is refused when the model is mapped (see `mapping`).
 """
 
 from collections.abc import Iterator, Mapping

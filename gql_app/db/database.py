@@ -5,21 +5,22 @@ import contextlib
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from sqlalchemy import Connection, Engine, Executable, Row, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from gql_app.db import postgres
-from gql_app.db.failures import is_outage, is_worth_retrying
+from gql_app.db import postgres, sqlite
+from gql_app.db.asking import NOTHING, rows_of
+from gql_app.db.failures import CutOff, is_outage, is_worth_retrying
 from gql_app.db.guard import ANNOUNCED, MIGRATION, READER, WRITER, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession, abandon
-from gql_app.db.sqlite import Busy, Embedded, set_up
+from gql_app.db.sqlite import Busy, Embedded
 from gql_app.errors import ConfigurationError, Conflict, OutcomeUnknown
 
 P = ParamSpec("P")
@@ -46,7 +47,8 @@ class Database:
         """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _engine(self.url.render_as_string(hide_password=False), self.is_sqlite, pool_size)
+        made = sqlite.make_engine if self.is_sqlite else postgres.make_engine
+        self.engine = made(self.url.render_as_string(hide_password=False), pool_size)
         """For bare connections; units of work have their own way to the database."""
         guard.watch(self.engine.sync_engine)
         self._embedded = Embedded(self.url, pool_size, fast=fast) if self.is_sqlite else None
@@ -141,52 +143,56 @@ class Database:
             finally:
                 await raw.execute("PRAGMA foreign_keys=ON")
 
-    async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work(session, *args)`` on one snapshot of the database; it must not change anything.
+    @overload
+    async def read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def read(self, work: Executable, parameters: Mapping[str, Any] = ..., /) -> Sequence[Row[Any]]: ...
+    async def read(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Run ``work(session, *args)`` on one snapshot of the database; it must not change anything. Or the rows of one
+        statement.
 
-        When the connection breaks it is run once more, on another one.
+        It may take as long as it takes: on SQLite it runs in a thread. When the connection breaks it is run once more,
+        on another one.
         """
+        if isinstance(work, Executable):
+            if self._embedded is None and self._fast:
+                return await self._on_another_connection(self._rows, work, *args)
+            return await self.read(rows_of, work, *args)
         if self._embedded is not None:
             return await self._embedded.read(work, *args, **kwargs)
-        try:
-            return await self._read(work, *args, **kwargs)
-        except DBAPIError as error:
-            if not is_outage(error):
-                raise
-        return await self._read(work, *args, **kwargs)
+        return await self._on_another_connection(self._read, work, *args, **kwargs)
 
-    async def _read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with AsyncSession(self._readers, sync_session_class=ReadSession, expire_on_commit=False) as session:
-            await self._take_the_time(session)
-            return await session.run_sync(work, *args, **kwargs)
-
-    async def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    @overload
+    async def look_up(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def look_up(self, work: Executable, parameters: Mapping[str, Any] = ..., /) -> Sequence[Row[Any]]: ...
+    async def look_up(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
         """The same for what takes well under a millisecond: a few rows, by keys that have an index.
 
         On SQLite it runs right here, in the event loop, where it takes less than handing it to a thread.
         """
         if self._embedded is not None and self._fast:
             with contextlib.suppress(Busy):
+                if isinstance(work, Executable):
+                    return self._embedded.rows(work, *args)
                 return self._embedded.look_up(work, *args, **kwargs)
         return await self.read(work, *args, **kwargs)
 
-    async def rows(
-        self, statement: Executable, parameters: Mapping[str, Any], *, quick: bool = True
-    ) -> Sequence[Row[Any]]:
-        """The rows of one statement, in a snapshot of its own; `look_up` says how much a quick one may take."""
-        if self._embedded is not None and self._fast and quick:
-            with contextlib.suppress(Busy):
-                return self._embedded.rows(statement, parameters)
-        if self._embedded is not None or not self._fast:
-            return await self.read(_rows, statement, parameters)
+    async def _on_another_connection(self, read: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        """Once more, if the connection breaks: nothing is changed by reading."""
         try:
-            return await self._rows(statement, parameters)
+            return await read(*args, **kwargs)
         except DBAPIError as error:
             if not is_outage(error):
                 raise
-        return await self._rows(statement, parameters)
+        return await read(*args, **kwargs)
 
-    async def _rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    async def _read(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async with AsyncSession(self._readers, sync_session_class=ReadSession, expire_on_commit=False) as session:
+            await self._take_the_time(session)
+            return await session.run_sync(work, *args, **kwargs)
+
+    async def _rows(self, statement: Executable, parameters: Mapping[str, Any] = NOTHING) -> Sequence[Row[Any]]:
         async with self._autocommit.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
 
@@ -235,7 +241,7 @@ class Database:
                     return await self._embedded.write(self._on_commit, work, *args, **kwargs)
                 async with self._turn:
                     return await self._write_once(work, *args, **kwargs)
-            except _CutOff as cut:
+            except CutOff as cut:
                 if attempt > 1:
                     raise cut.error from None
                 continue
@@ -258,7 +264,7 @@ class Database:
                     result = await session.run_sync(work, *args, **kwargs)
                 except DBAPIError as error:
                     if is_outage(error):
-                        raise _CutOff(error) from error
+                        raise CutOff(error) from error
                     raise
                 # Not session.begin(): that would commit around a savepoint that was left open, and
                 # what is written right before the commit would be missing.
@@ -269,7 +275,7 @@ class Database:
                         raise
                     if error.statement is None:  # it was the COMMIT itself
                         raise OutcomeUnknown from error
-                    raise _CutOff(error) from error
+                    raise CutOff(error) from error
             except BaseException:
                 await session.run_sync(abandon)
                 raise
@@ -285,29 +291,8 @@ class Database:
             await session.execute(postgres.NO_STATEMENT_TIMEOUT, execution_options=ANNOUNCED)
 
 
-class _CutOff(Exception):
-    """The connection broke while nothing was to be committed yet: nothing of the unit of work has happened."""
-
-    def __init__(self, error: DBAPIError) -> None:
-        self.error = error
-
-
 async def _dangling(connection: AsyncConnection) -> list[tuple[str, str, int]]:
     """Which table's rows refer to which table's that are not there, and how many."""
     rows = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
     found = Counter((str(row[0]), str(row._mapping["parent"])) for row in rows)
     return [(table, parent, count) for (table, parent), count in found.items()]
-
-
-def _rows(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    return session.connection().execute(statement, parameters).all()
-
-
-def _engine(url: str, is_sqlite: bool, pool_size: int) -> AsyncEngine:
-    if not is_sqlite:
-        return postgres.make_engine(url, pool_size)
-    engine = create_async_engine(
-        url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
-    )
-    set_up(engine.sync_engine)
-    return engine

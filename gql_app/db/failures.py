@@ -58,3 +58,10 @@ def is_worth_retrying(error: Exception) -> bool:
 
 def _sqlstate(error: Exception) -> str:
     return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+
+
+class CutOff(Exception):
+    """The connection broke while nothing was to be committed yet: nothing of the unit of work has happened."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        self.error = error

@@ -2,7 +2,7 @@
 
 Each runs in a savepoint of its own, one after the other, and stops where it asks for its commit. When all have come so
 far the transaction is committed, once, and only then each goes on from there: to the events of its session that follow
-a commit, and to its caller. So nobody is told of a commit before it has happened.
+a commit, and to its caller. Must hold: nobody is told of a commit before it has happened.
 
 What takes the transaction away from all of them (a full disk, a constraint that is looked at in the commit) is found
 out by running each again by itself. Units of work must stand that anyway: see `Database.write`.

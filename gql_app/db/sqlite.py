@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Executable, Row, StaticPool, create_engine, event
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 
 from gql_app.db.group_commit import MOST, GroupWriter
@@ -21,6 +22,15 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT = 10_000
 """Milliseconds that a connection waits for another process's lock."""
+
+
+def make_engine(url: str, pool_size: int) -> AsyncEngine:
+    """An engine for bare connections."""
+    engine = create_async_engine(
+        url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
+    )
+    set_up(engine.sync_engine)
+    return engine
 
 
 class Busy(Exception):
@@ -81,7 +91,7 @@ class Embedded:
         with _never_waiting():
             return self._read(self._loops, work, *args, **kwargs)
 
-    def rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """The rows of one statement, in this very thread. Raises Busy."""
         with _never_waiting():
             self._connection = self._connection or self._bare.connect()

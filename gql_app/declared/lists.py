@@ -95,7 +95,7 @@ def _many(of: Declared, many: str, filters: Attributes, orders: Attributes) -> A
             query = filtering.apply(query, filter, viewer)
         page = Page.of(query, order, args)
         with fit("after" if args.after else "before" if args.before else "filter"):
-            rows = await info.context.rows(page.statement, quick=False)
+            rows = await info.context.read(page.statement)
         return page.connection(rows, of.of_rows)
 
     kinds: dict[str, Any] = {"return": Connection[of.graphql]}  # type: ignore[name-defined]

@@ -1,7 +1,8 @@
 """The queue in the database: claiming what is due, and writing down what came of it.
 
-All of this is Core statements on rows that no other writer touches while they are leased; their changes of state are
-recorded in the change log in the same transaction.
+Must hold: a message is sent by nobody but the holder of its lease, and only he writes its row until that ends. A claim
+is committed with its attempt before the provider is called. Changes of state are recorded in the change log in the same
+transaction.
 """
 
 import os
@@ -280,7 +281,7 @@ async def next_due(db: Database, channel: Channel) -> tuple[datetime, Reading] |
     """When the next message of this channel that no older one holds back becomes due, or its lease ends; and the
     database's clock."""
     asked = uptime()
-    rows = await db.rows(NEXT_DUE if db.is_sqlite else _NEXT_DUE_AND_NOW, {"channel": channel})
+    rows = await db.look_up(NEXT_DUE if db.is_sqlite else _NEXT_DUE_AND_NOW, {"channel": channel})
     if not rows:
         return None
     return rows[0].due_at, Reading(datetime.now(UTC) if db.is_sqlite else rows[0].now, asked)

@@ -1,4 +1,7 @@
-"""What Twilio reports of a message after it took it: delivered or not. Reports come repeated and out of order."""
+"""What Twilio reports of a message after it took it: delivered or not.
+
+Must hold: reports come repeated and out of order, and the state never goes back because of one.
+"""
 
 import logging
 from urllib.parse import parse_qsl

@@ -5,8 +5,10 @@
         yield sms(change.session.get_one(User, change.subject.requester_id), f"… {change.new}")
 
 A rule is run right before the commit, with the net change, and what it yields is written in the same transaction.
-It may read from ``change.session`` and must not change anything. It may owe nothing: what it decides is written down
-beside the change, and `gql-app check` holds it to that.
+It may read from ``change.session`` and must not change anything. It may owe nothing.
+
+Must hold: the change, what each rule has decided about it, and the messages are committed together or not at all.
+`gql-app check` holds the messages to the decisions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Values of a text, frozen when it is owed: it is rendered when it is sent, and says what was so then."""
+"""Values of a text, frozen when it is owed: it is rendered when it is sent, and says what was so then.
+
+Must hold: what comes back is equal to what was given, with its type, or it was refused.
+"""
 
 import json
 import math

@@ -1,7 +1,7 @@
 """The delivery worker: claims what is due, sends with bounded concurrency, writes down what came of it.
 
-One `ChannelWorker` per channel. A claim and its recorded attempt are committed before the provider is called, so a
-worker that dies leaves a lease that ends and an attempt whose outcome is known to be unknown.
+One `ChannelWorker` per channel. Must hold: a worker that dies leaves a lease that ends, and an attempt whose outcome is
+known to be unknown. A message that may have been accepted is looked up before it is sent again.
 """
 
 import asyncio

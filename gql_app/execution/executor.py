@@ -1,4 +1,7 @@
-"""Follows plans: reads the selected fields of objects, and does as graphql-core does with all that is not planned."""
+"""Follows plans: reads the selected fields of objects, and does as graphql-core does with all that is not planned.
+
+Must hold: an error is located, and null spreads, exactly as with graphql-core's own executor. The tests run both.
+"""
 
 from types import CoroutineType
 from typing import Any

@@ -1,6 +1,7 @@
 """What a document may cost, found out before anything expensive is done with it.
 
-Every fragment is looked at once, however often it is spread: the cost of finding out is linear in the document.
+Must hold: to find out what a document costs is cheap itself. Every fragment is looked at once, however often it is
+spread: the cost of finding out is linear in the document.
 """
 
 from collections import Counter

@@ -3,7 +3,8 @@
 graphql-core looks all of it up again for every field of every row, at about 6 µs each. A plan is a list of the fields
 with what reads and completes their values. It knows fields without arguments, their leaves, objects and lists of
 objects, and only how they end well: a value that is anything else is handed to graphql-core as it was read, which
-refuses it in its own words. Fields with arguments go graphql-core's way as a whole. `executor.py` follows the plans.
+refuses it in its own words. Must hold: answers and errors are those of graphql-core alone. Fields with arguments go
+graphql-core's way as a whole. `executor.py` follows the plans.
 """
 
 from collections.abc import Callable

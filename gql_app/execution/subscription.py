@@ -1,4 +1,7 @@
-"""A running subscription: what comes of its events, executed by itself or handed to it by its group (see `sharing`)."""
+"""A running subscription: what comes of its events, executed by itself or handed to it by its group (see `sharing`).
+
+Must hold: each event is answered once, in order, whether by the group or by itself.
+"""
 
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """Reading what the triggers have noted.
 
-A value that its column cannot hold (somebody has written it past every check) is kept as a `Damaged`: it must not hold
-up the others.
+Must hold: what is read is forgotten in the same transaction. A value that its column cannot hold (somebody has written
+it past every check) is kept as a `Damaged`: it must not hold up the others.
 """
 
 import json

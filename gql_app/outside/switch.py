@@ -1,4 +1,7 @@
-"""Whether writes from outside are noted: installing it, removing it, and noticing it in a process that runs."""
+"""Whether writes from outside are noted: installing it, removing it, and noticing it in a process that runs.
+
+Must hold: while there are triggers, every process says of its transactions that they are the service's own.
+"""
 
 import asyncio
 import contextlib
@@ -27,7 +30,7 @@ _LOOK = select(_switch.c.installed, exists(select(ChangeImage.__table__.c.id)).l
 
 async def notice(db: Database, models: Sequence[Model]) -> bool:
     """Have the transactions of this process obey the switch as it is now; whether there is something to take in."""
-    rows = await db.rows(_LOOK, {})
+    rows = await db.look_up(_LOOK)
     installed = bool(rows and rows[0].installed)
     if installed != db.says_inside:
         if installed:

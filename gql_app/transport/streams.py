@@ -1,4 +1,7 @@
-"""Subscriptions over HTTP: Server-Sent Events (graphql-sse, distinct connections mode) and multipart (Apollo's)."""
+"""Subscriptions over HTTP: Server-Sent Events (graphql-sse, distinct connections mode) and multipart (Apollo's).
+
+Must hold: a response holds whole frames, and no event is written after the subscription has ended.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,7 +1,8 @@
 """The graphql-transport-ws protocol over bare ASGI messages (github.com/enisdenjo/graphql-ws, PROTOCOL.md).
 
-Each running operation is a task. A message that makes no sense closes the socket with the protocol's code; an
-operation that fails gets an ``error`` and leaves the others alone.
+Must hold: what one operation does leaves the others of its socket alone. Each running operation is a task. A message
+that makes no sense closes the socket with the protocol's code; an operation that fails gets an ``error`` and leaves the
+others alone.
 """
 
 import asyncio

@@ -364,8 +364,8 @@ that is one change too old; `gql-app check` finds it.
 A mapper event must leave other objects of the same flush alone; SQLAlchemy says so, too. If it changes or refreshes
 another one, the log can tell that one's change wrongly.
 
-A unit of work that reads can still call a function that writes through `Database.rows`, which has no transaction of its
-own on PostgreSQL.
+A unit of work that reads can still call a function of the database that writes, by a statement that is given to
+`Database.look_up`: on PostgreSQL that has no transaction of its own.
 
 ## Writes from outside
 

@@ -102,7 +102,7 @@ async def given_back(db: Database, kind: TypeEngine[Any], given: list[Any]) -> l
         for number, value in enumerate(given):
             await connection.execute(table.insert().values(id=number, x=value))
     try:
-        rows = await db.rows(sa.select(table.c.x).order_by(table.c.id), {})
+        rows = await db.look_up(sa.select(table.c.x).order_by(table.c.id), {})
         return [row.x for row in rows]
     finally:
         async with db.writing() as connection:

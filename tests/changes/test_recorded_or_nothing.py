@@ -122,18 +122,18 @@ async def test_nothing_is_changed_by_what_only_reads(db: Database) -> None:
     request = await add_request(db, await add_user(db), note="a")
     change = text("UPDATE fuel_requests SET note = 'x'")
     for attempt in (
-        db.read(lambda session: session.execute(change) and None),
-        db.look_up(lambda session: session.execute(update(FuelRequest).values(note="x")) and None),
-        db.rows(change, {}),
-        db.read(lambda session: session.execute(text("CREATE TABLE x (id int)")) and None),
-        db.read(lambda session: session.execute(text("PRAGMA query_only = OFF")) and None),
-        db.read(lambda session: session.execute(text("SET TRANSACTION READ WRITE")) and None),
-        db.rows(text("PRAGMA query_only(0)"), {}),
+        db.read(lambda session: session.execute(change).all()),
+        db.look_up(lambda session: session.execute(update(FuelRequest).values(note="x")).all()),
+        db.look_up(change),
+        db.read(lambda session: session.execute(text("CREATE TABLE x (id int)")).all()),
+        db.read(lambda session: session.execute(text("PRAGMA query_only = OFF")).all()),
+        db.read(lambda session: session.execute(text("SET TRANSACTION READ WRITE")).all()),
+        db.look_up(text("PRAGMA query_only(0)")),
     ):
         with pytest.raises((ReadOnly, UntrackedWrite)):
             await attempt
     if db.is_sqlite:
-        (found,) = await db.rows(text("PRAGMA query_only"), {})
+        (found,) = await db.look_up(text("PRAGMA query_only"))
         assert found[0] == 1
     else:
         (found,) = await db.read(lambda session: session.execute(text("SHOW transaction_read_only")).all())

@@ -237,25 +237,25 @@ async def test_who_loses_her_role_while_an_answer_is_made_for_her_does_not_get_i
 ) -> None:
     me = await ivy.data("{ viewer { id } }")
     db = server.app.db
-    rows, gate, waiting = db.rows, asyncio.Event(), asyncio.Semaphore(0)
+    look_up, gate, waiting = db.look_up, asyncio.Event(), asyncio.Semaphore(0)
 
-    async def slow_rows(statement: Any, parameters: Any) -> Any:
-        if "sought" in parameters:
+    async def slow_look_up(work: Any, *args: Any) -> Any:
+        if args and "sought" in args[0]:
             waiting.release()
             await gate.wait()
-        return await rows(statement, parameters)
+        return await look_up(work, *args)
 
     async with many([people.grace, ivy], REQUESTS.replace("username", "email")) as streams:
         await in_their_groups(server, 2)
         await submit(people.ada)
         for each in streams:
             await each.next()  # private: from here on each executes by itself
-        monkeypatch.setattr(db, "rows", slow_rows)
+        monkeypatch.setattr(db, "look_up", slow_look_up)
         await db.write(add_notes, [1])
         async with asyncio.timeout(PATIENCE):
             await waiting.acquire()
             await waiting.acquire()
-            monkeypatch.setattr(db, "rows", rows)
+            monkeypatch.setattr(db, "look_up", look_up)
             assert (await people.root.data(SET_ROLE, id=me["id"]))["errors"] == []
             await caught_up(server.app)
         gate.set()

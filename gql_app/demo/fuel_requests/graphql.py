@@ -176,7 +176,7 @@ class FuelRequestQueries:
         page = _page(viewer, filter or FuelRequestFilter(), order, args, fields)
         # As they come an index has them in this order, and a page takes little more than its rows.
         as_they_come = filter is None and order.field is FuelRequestOrderField.CREATED_AT
-        rows = await info.context.rows(page.statement, quick=as_they_come)
+        rows = await (info.context.look_up if as_they_come else info.context.read)(page.statement)
         people = NOBODY
         if rows and not fields.isdisjoint(("requester", "decidedBy")):
             ids = {row.requester_id for row in rows} | {row.decided_by_id for row in rows} - {None}
