@@ -22,6 +22,7 @@ from gql_app.changes.audience import Sides
 from gql_app.changes.capture import entries_of, record
 from gql_app.changes.codec import NULL, Frozen
 from gql_app.changes.net import Entity, Pair
+from gql_app.changes.stored import UNREADABLE
 from gql_app.changes.tracking import Attribute, attributes_of, codecs_of, mapper_of
 from gql_app.outside import images
 from gql_app.outside.images import Damaged, Image, Row
@@ -217,5 +218,8 @@ def _frozen(attribute: Attribute, row: Row | None, codec: Any) -> Frozen:
         return Frozen(value, str(value))  # a mark: no value of it is known
     if isinstance(value, Damaged):
         return Frozen(None, value.text)
-    found: Frozen = codec.frozen(value)
+    try:
+        found: Frozen = codec.frozen(value)
+    except UNREADABLE:  # a value that the log has no text for, such as a number that is none
+        return Frozen(None, str(value))
     return found
