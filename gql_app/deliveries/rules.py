@@ -192,7 +192,7 @@ def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str,
         if registration.when is not None and not registration.when(change):
             continue
         decision: dict[str, Any] = its[0].decisions.setdefault(registration.name, {})
-        for owed in registration.rule(change):
+        for owed in _yielded(registration, change):
             if owed.recipient:
                 counts = decision.setdefault("owed", {})
                 counts[owed.channel.name] = counts.get(owed.channel.name, 0) + 1
@@ -201,6 +201,19 @@ def _owed(session: Session, changes: Sequence[NetChange]) -> Iterator[tuple[str,
                 decision.setdefault("nothing", []).append(
                     f"{owed.channel.name}: {NO_RECIPIENT.get(owed.channel, 'no address')}"
                 )
+
+
+def _yielded(registration: Registration, change: Change[Any]) -> Iterator[Owed]:
+    """Raises TypeError for a rule that yields nothing of the kind."""
+    found: Any = registration.rule(change)
+    if not isinstance(found, Iterable):
+        raise TypeError(
+            f"the rule {registration.name} has returned {found!r}: it must yield sms(…), email(…) or the like"
+        )
+    for each in found:
+        if not isinstance(each, Owed):
+            raise TypeError(f"the rule {registration.name} has yielded {each!r}: yield sms(…), email(…) or the like")
+        yield each
 
 
 def _met(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -157,3 +158,14 @@ async def test_a_rule_tells_both_sides_of_another_audience(db: Database, ruled: 
     (moved,) = [event for event in await logged(db) if event.attribute == AUDIENCE]
     assert moved.owner_id == linus.id
     assert moved.keys_before == {f"user:{ada.id}"}
+
+
+@pytest.mark.parametrize(("outcome", "said"), [(None, "has returned None"), (["a text"], "has yielded 'a text'")])
+async def test_a_rule_that_yields_no_message_is_named(db: Database, outcome: Any, said: str) -> None:
+    @alone(db)
+    @on_create(User, propagate=True)
+    def forgetful(change: Change[User]) -> Any:
+        return outcome
+
+    with pytest.raises(TypeError, match=f"the rule .*forgetful {said}"):
+        await add_user(db)
