@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from benchmarks import postgres, servers
 from benchmarks.bench import Bench, Figures
 from gql_app.db import Database
-from gql_app.deliveries import queue
+from gql_app.deliveries import due, queue
 from gql_app.deliveries.models import Channel
 
 UNFINISHED = "SELECT count(*) FROM deliveries WHERE due_at IS NOT NULL"
@@ -119,7 +119,7 @@ def _explain(session: Session, claim: bool) -> None:
         if claim:
             queue.claim(session, Channel.SMS, datetime.now(UTC), CLAIMED)
         else:
-            connection.execute(queue.NEXT_DUE, {"channel": Channel.SMS})
+            connection.execute(due.NEXT_DUE, {"channel": Channel.SMS})
         savepoint.rollback()
     event.remove(connection, "before_cursor_execute", remember)
     select, values = next(each for each in statements if each[0].startswith("SELECT deliveries."))

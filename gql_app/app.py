@@ -32,7 +32,7 @@ from gql_app.deliveries.models import Channel
 from gql_app.deliveries.reports import PATH, report_routes
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
-from gql_app.deliveries.worker import Workers
+from gql_app.deliveries.workers import Workers
 from gql_app.execution.engine import Engine
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes

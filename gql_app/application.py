@@ -18,7 +18,8 @@ from gql_app.audiences.registry import CATALOG, Catalog
 from gql_app.changes.tracking import mapper_of, tracked_models
 from gql_app.declared.shape import Declared, declared
 from gql_app.deliveries.models import BUILT_IN, Channel, Delivery
-from gql_app.deliveries.rules import in_force, registrations_of
+from gql_app.deliveries.owing import in_force
+from gql_app.deliveries.rules import registrations_of
 from gql_app.deliveries.texts import TEXTS, Texts
 from gql_app.errors import ConfigurationError
 from gql_app.migrations import BEFORE, ENGINE, OURS, Branch

@@ -5,7 +5,7 @@ from typing import Any
 
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery
-from gql_app.deliveries.rules import in_force
+from gql_app.deliveries.owing import in_force
 from gql_app.deliveries.templates import Rendered
 from gql_app.deliveries.texts import TEXTS
 from tests.fast import FAST

@@ -6,6 +6,7 @@ codec      how a value is written into the log, and read from it
 stored     what the database gives back of a value
 net        the net changes of a transaction, savepoints considered
 capture    net changes → rows of the log, in the same transaction; the commit rings the doorbell
+besides    what passes by the session: writes of others, and what the database does because of its statements
 flushes    what the unit of work changes
 bulk       what ORM bulk statements change
 audience   who could see an entity before a change, and who can after it

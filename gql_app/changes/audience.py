@@ -108,8 +108,9 @@ class _Then:
 class _Database:
     """The rows that decide, as the database has them now; read once."""
 
-    def __init__(self, session: Session, catalog: Catalog) -> None:
+    def __init__(self, session: Session, catalog: Catalog, *, locked: bool) -> None:
         self._session = session
+        self._locked = locked
         self._catalog = catalog
         self._found: dict[tuple[Model, str, Any], list[_Row]] = {}
 
@@ -124,7 +125,9 @@ class _Database:
         names = followed(model)
         query = select(columns["public_id"], columns[name], *(columns[each] for each in names))
         query = query.order_by(*mapper_of(model).primary_key)
-        if changing:
+        if not self._locked:
+            pass
+        elif changing:
             query = query.with_for_update(key_share=True)
         elif self._catalog.is_parent(model):
             query = query.with_for_update(read=True)
@@ -138,12 +141,15 @@ class _Database:
 
 
 class Sides:
-    """Who could see the entities of a transaction before it, and who can after it. Made right before the commit."""
+    """Who could see the entities of a transaction before it, and who can after it. Made right before the commit.
 
-    def __init__(self, session: Session, entities: Sequence[Entity]) -> None:
+    Unless it is to be ``locked``, others may change meanwhile what decides: for what was committed long ago.
+    """
+
+    def __init__(self, session: Session, entities: Sequence[Entity], *, locked: bool = True) -> None:
         self._entities = entities
         self._catalog: Catalog = session.info.get(CATALOG, ALL)
-        self._database = _Database(session, self._catalog)
+        self._database = _Database(session, self._catalog, locked=locked)
         self.others: Sequence[Entity] = ()
         """Entities that the transaction has not written, and that others may see now."""
         plain = True

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Select, event, func, insert, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from gql_app.changes.audience import Keys, Sides
+from gql_app.changes.besides import TAKE_IN, TakesIn, what_the_database_did
 from gql_app.changes.models import (
     AUDIENCE,
     NO_KEYS,
@@ -67,8 +68,6 @@ _MOST_FLUSHES = 100
 _recorders: list[Recorder] = []
 _PENDING = "gql_app_pending"
 _RECORDED = "gql_app_recorded"
-TAKE_IN = "gql_app_take_in"
-"""Where a session's ``info`` has what writes down changes that others have committed (see `outside`)."""
 _ACTOR = "gql_app_actor"
 
 
@@ -90,8 +89,9 @@ def record(
     """
     if not entries:
         return
-    if not by_nobody and (take_in := session.info.get(TAKE_IN)) is not None:
-        take_in(session)  # what others have committed comes first
+    takes_in: TakesIn | None = None if by_nobody else session.info.get(TAKE_IN)
+    if takes_in is not None:
+        takes_in.others(session)  # what they have committed comes first
     now = datetime.now(UTC)
     actor_id = None if by_nobody else session.info.get(_ACTOR)
     shared = {"change_set": change_set or uuid4(), "occurred_at": now, "actor_id": actor_id}
@@ -209,11 +209,13 @@ def _write_down(session: Session) -> None:
         return
     noted.spoil("what the transaction changed")  # until all of it is written: who catches an error commits nothing
     entities = noted.take()
-    sides = Sides(session, entities)
+    besides = what_the_database_did(session, entities)
+    sides = Sides(session, [*entities, *besides])
     told = [_Told.of(entity, sides) for entity in (*entities, *sides.others)]
     changes = [change for each in told for change in each.changes]
     change_set = uuid4()
     owed = [entry for recorder in _recorders for entry in recorder(session, change_set, changes)]
+    told += [_Told.of(entity, sides) for entity in besides]
     entries = [entry for each in told for entry in each.entries()]
     record(session, [*entries, *owed], change_set)
     if session.new or session.dirty or session.deleted or noted:  # the last: flushed by a read of its own

@@ -52,5 +52,4 @@ async def _run(action: str) -> str:
                 "The database user of GQL_APP_DATABASE_URL may not make triggers and functions: let the owner of the "
                 "tables GRANT TRIGGER on them and CREATE ON SCHEMA, or run this as the owner."
             ) from error
-        await switch.notice(app.db, models)
-        return f"Writes from outside {'reach' if app.db.says_inside else 'do not reach'} the change log."
+        return f"Writes from outside {'reach' if await switch.is_installed(app.db) else 'do not reach'} the change log."

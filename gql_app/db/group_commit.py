@@ -257,6 +257,7 @@ class GroupWriter:
             self.enter()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                self.raw.rollback()
                 return False  # each will be told why
             for unit in units:  # all of them have waited; one after the other they would wait for as long again
                 unit.error = OperationalError("BEGIN IMMEDIATE", None, error)

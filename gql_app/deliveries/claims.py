@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from gql_app.deliveries.models import AttemptOutcome, DeliveryState, Fault
 from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import Outgoing
+from gql_app.deliveries.templates import Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Claim:
 
     `attempt` is this attempt's number, `failures` how many before it count against the message, `before` the state
     until then. `unclear_since` is set when an earlier attempt, begun then, may have been accepted. `claimed_at` is when
-    the lease began. All moments are the database's, as far as its clock is asked. `row` has what the message says.
+    the lease began. All moments are the database's, as far as its clock is asked. `row` has what the message says,
+    `said` is that rendered, where the attempt has it, too.
     """
 
     id: int
@@ -31,6 +33,7 @@ class Claim:
     unclear_since: datetime | None
     claimed_at: datetime
     row: Row[Any]
+    said: Rendered | None = None
 
     def has_expired(self, now: datetime) -> bool:
         return self.row.expires_at is not None and bool(self.row.expires_at <= now)

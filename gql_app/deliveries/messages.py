@@ -48,6 +48,7 @@ class Owed:
         Raises:
             ValueError: a moment without a time zone, or it would expire before it may be sent.
         """
+        not_before, expires_at = not_before or self.not_before, expires_at or self.expires_at
         for moment in (not_before, expires_at):
             if moment is not None and moment.tzinfo is None:
                 raise ValueError(f"{moment} has no time zone: say datetime(…, tzinfo=UTC)")

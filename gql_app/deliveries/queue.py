@@ -9,20 +9,22 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.changes.capture import Entry, record
 from gql_app.changes.log import note_pruned
 from gql_app.changes.models import ChangeKind
-from gql_app.db import ANNOUNCED, Database, Reading, UtcDateTime, clock, moment, uptime
+from gql_app.db import ANNOUNCED, clock, moment
 from gql_app.deliveries.claims import Claim, Result
+from gql_app.deliveries.due import older_to_the_same_recipient
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryAttempt, DeliveryState
 from gql_app.deliveries.senders import Outgoing
+from gql_app.deliveries.templates import Rendered
 
 LEASE = timedelta(seconds=30)
 """How long a claimed message is left alone since its worker last said that it has it; then that is taken for dead."""
@@ -36,7 +38,7 @@ _deliveries: Any = Delivery.__table__
 _attempts: Any = DeliveryAttempt.__table__
 
 
-TextOf = Callable[[Any], str | None]
+TextOf = Callable[[Any], Rendered | None]
 """What a row says, or None where it cannot be rendered."""
 
 
@@ -56,7 +58,7 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int, text_of
     """
     due = (
         select(_deliveries)
-        .where(_deliveries.c.channel == channel, _deliveries.c.due_at <= now, ~_older_to_the_same_recipient())
+        .where(_deliveries.c.channel == channel, _deliveries.c.due_at <= now, ~older_to_the_same_recipient(now))
         .order_by(_deliveries.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -81,7 +83,8 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int, text_of
             updated_at=now,
         )
     )
-    claims = [_claim_of(row, lease, unclear.get(row.id), now) for row in rows]
+    said = {row.id: text_of(row) for row in rows} if text_of is not None else {}
+    claims = [_claim_of(row, lease, unclear.get(row.id), now, said.get(row.id)) for row in rows]
     connection.execute(
         insert(_attempts),
         [
@@ -90,7 +93,7 @@ def claim(session: Session, channel: Channel, now: datetime, limit: int, text_of
                 "delivery_id": c.id,
                 "number": c.attempt,
                 "started_at": now,
-                "text": None if text_of is None else text_of(c.row),
+                "text": None if c.said is None else c.said.body,
             }
             for c in claims
         ],
@@ -103,29 +106,7 @@ def _this_worker() -> str:
     return f"{socket.gethostname()[:100]}:{os.getpid()}"
 
 
-def _older_to_the_same_recipient() -> ColumnElement[bool]:
-    """Messages to one recipient go out in their order: an unfinished one holds back those behind it, unless it waits
-    for a time of its own.
-
-    The offset of nothing keeps PostgreSQL from making a join of it. A queue has statistics of a time when it was empty,
-    and by those a join that reads all of the queue for each message costs no more than a look into the index.
-    """
-    older = _deliveries.alias("older")
-    return (
-        select(1)
-        .where(
-            older.c.channel == _deliveries.c.channel,
-            older.c.recipient == _deliveries.c.recipient,
-            older.c.id < _deliveries.c.id,
-            older.c.due_at.is_not(None),
-            or_(older.c.not_before.is_(None), older.c.not_before <= _deliveries.c.due_at),
-        )
-        .offset(0)
-        .exists()
-    )
-
-
-def _claim_of(row: Any, lease: UUID, unclear: _Unclear | None, now: datetime) -> Claim:
+def _claim_of(row: Any, lease: UUID, unclear: _Unclear | None, now: datetime, said: Rendered | None) -> Claim:
     message = Outgoing(
         row.public_id, uuid4(), row.recipient, earlier=frozenset(unclear.texts if unclear is not None else ())
     )
@@ -140,6 +121,7 @@ def _claim_of(row: Any, lease: UUID, unclear: _Unclear | None, now: datetime) ->
         None if unclear is None else unclear.since,
         now,
         row,
+        said,
     )
 
 
@@ -260,31 +242,6 @@ def _entry(result: Result) -> Entry:
         result.then.state.name,
         result.claim.recipient_id,
     )
-
-
-NEXT_DUE = (
-    select(_deliveries.c.due_at)
-    .where(
-        _deliveries.c.channel == bindparam("channel"),
-        _deliveries.c.due_at.is_not(None),
-        ~_older_to_the_same_recipient(),
-    )
-    .order_by(_deliveries.c.due_at)
-    .limit(1)
-)
-
-
-_NEXT_DUE_AND_NOW = NEXT_DUE.add_columns(func.statement_timestamp(type_=UtcDateTime()).label("now"))
-
-
-async def next_due(db: Database, channel: Channel) -> tuple[datetime, Reading] | None:
-    """When the next message of this channel that no older one holds back becomes due, or its lease ends; and the
-    database's clock."""
-    asked = uptime()
-    rows = await db.look_up(NEXT_DUE if db.is_sqlite else _NEXT_DUE_AND_NOW, {"channel": channel})
-    if not rows:
-        return None
-    return rows[0].due_at, Reading(datetime.now(UTC) if db.is_sqlite else rows[0].now, asked)
 
 
 def taken(session: Session, provider_ids: Sequence[str]) -> set[str]:

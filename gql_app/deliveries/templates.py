@@ -5,9 +5,9 @@ NAME.sms.txt          an SMS; another channel has its own name in place of `sms`
 de/NAME.txt …         the same for those whose language is German
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jinja2 import (
@@ -26,8 +26,6 @@ from gql_app.deliveries.models import Channel
 
 GIVEN = frozenset({"subject", "language"})
 """What the HTML of a mail has besides its values."""
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-"""A language tag (RFC 5646, section 2.1, without its rarer forms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Templates:
             LookupError: there is no such template.
         """
         of_text, of_html = self._choose(channel, name, language)
-        text = of_text.render(values)
+        text = of_text.render(values).replace("\0", "")
         if of_html is None:
             return Rendered(None, to_gsm7(text.strip()) if channel is Channel.SMS else text.strip(), None)
         first, _, text = text.partition("\n")
@@ -98,7 +96,7 @@ class Templates:
     def _look_for(self, channel: Channel, name: str, language: str | None) -> tuple[Template, Template | None]:
         is_mail = channel is Channel.EMAIL
         files = (f"{name}.txt", f"{name}.html") if is_mail else (f"{name}.{channel.name.lower()}.txt",)
-        for folder in _folders(language):
+        for folder in self._folders(language):
             try:
                 found = [self._environment.get_template(folder + each) for each in files]
             except TemplateNotFound as error:  # an OSError, which elsewhere means that the database is away
@@ -109,6 +107,21 @@ class Templates:
             f"There is no template {missing}: it belongs into the folder `templates` of {self.package}."
         ) from None
 
+    @cached_property
+    def _languages(self) -> Mapping[str, str]:
+        """The folders by their names in small letters: tags know no others (RFC 5646, section 2.1.1)."""
+        folders = (name.rpartition("/")[0] for name in self._environment.list_templates())
+        return {folder.lower(): f"{folder}/" for folder in folders if folder}
+
+    def _folders(self, language: str | None) -> Iterator[str]:
+        """That of the language, then those of the languages that it is a part of, then that of all others."""
+        tag = (language or "").replace("_", "-").lower()
+        while tag:
+            if tag in self._languages:
+                yield self._languages[tag]
+            tag = tag.rpartition("-")[0]
+        yield ""
+
     def _undeclared(self, file: str) -> Iterator[str]:
         """The values that a template takes, with those of templates that it extends or includes."""
         loader: Any = self._environment.loader
@@ -117,11 +130,3 @@ class Templates:
         for other in meta.find_referenced_templates(parsed):
             if other is not None:
                 yield from self._undeclared(other)
-
-
-def _folders(language: str | None) -> Iterator[str]:
-    if language is not None and _LANGUAGE.fullmatch(language):
-        yield f"{language}/"
-        if "-" in language:
-            yield f"{language.partition('-')[0]}/"
-    yield ""

@@ -25,9 +25,10 @@ def freeze(values: Mapping[str, object]) -> str:
     """The values as JSON.
 
     Raises:
-        TypeError: one is neither text, number, date, time, UUID nor None, nor a list or dict of such.
+        TypeError: one is neither text, number, date, time, UUID nor None, nor a list or dict of such; or a text holds
+            what cannot be stored (NUL, half of a surrogate pair).
     """
-    plain = {name: _plain(name, value) for name, value in values.items()}
+    plain: dict[str, Any] = _plain("", values)
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -38,7 +39,11 @@ def thaw(text: str) -> dict[str, Any]:
 
 
 def _plain(place: str, value: Any) -> Any:
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            raise TypeError(f"{place} holds characters that cannot be stored (NUL, or half of a pair)")
+        return value
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
@@ -47,7 +52,9 @@ def _plain(place: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(f"{place}[{number}]", each) for number, each in enumerate(value)]
     if isinstance(value, Mapping) and all(isinstance(key, str) and key != _MARK for key in value):
-        return {key: _plain(f"{place}.{key}", each) for key, each in value.items()}
+        return {key: _plain(f"{place}.{key}" if place else key, each) for key, each in value.items()}
+    if isinstance(value, Mapping) and not place:
+        raise TypeError("a value of a message is called '$': give it another name")
     raise TypeError(
         f"{place} is a {type(value).__name__}: a message is rendered when it is sent, so give it texts, numbers, "
         "dates, or lists and dicts of them; of an entity give what the text says of it"

@@ -5,19 +5,17 @@ known to be unknown. A message that may have been accepted is looked up before i
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from gql_app.changes.doorbell import Bell, Doorbell
+from gql_app.changes.doorbell import Bell
 from gql_app.changes.tasks import stop_task
 from gql_app.db import Database, Reading, refuses_a_value, uptime
-from gql_app.deliveries import metrics, queue
+from gql_app.deliveries import due, metrics, queue
 from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import EXPIRED, AttemptOutcome, DeliveryState, Fault
 from gql_app.deliveries.retry import CHANNEL_PAUSE, Next, after_attempt
@@ -32,12 +30,11 @@ from gql_app.deliveries.senders import (
     SendFailure,
     TransientFailure,
 )
+from gql_app.deliveries.templates import Rendered
 from gql_app.deliveries.texts import Texts, Unrenderable
 
 logger = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 1.0
-"""How long a stopping worker waits for a transaction that it is in."""
 DRAIN_SECONDS = 4.0
 """How long a stopping worker waits for what is in the air; the rest is left to its lease."""
 
@@ -117,11 +114,11 @@ class ChannelWorker:
         if (rest := max(self._rest_until, self._paused_until or 0.0) - uptime()) > 0:
             return min(rest, self._poll)
         room = self._room()
-        found = await queue.next_due(self._db, self._sender.channel) if room else None
+        found = await due.next_due(self._db, self._sender.channel) if room else None
         if found is None:
             return self._poll
-        due, clock = found
-        if (pause := (due - clock.moment).total_seconds()) > 0:
+        moment, clock = found
+        if (pause := (moment - clock.moment).total_seconds()) > 0:
             return min(pause, self._poll)
         claims = await self._db.write(queue.claim, self._sender.channel, clock.moment, room, self._text_of)
         for claim in claims:
@@ -143,9 +140,9 @@ class ChannelWorker:
         self._in_air.discard(task)
         self._bell.ring()
 
-    def _said(self, row: Any) -> str | None:
+    def _said(self, row: Any) -> Rendered | None:
         try:
-            return self._texts.render(row).body
+            return self._texts.render(row)
         except Unrenderable:
             return None  # the attempt says why
 
@@ -162,23 +159,33 @@ class ChannelWorker:
         self._done.append(result)
 
     async def _send(self, claim: Claim, clock: Reading) -> Result:
-        message = self._rendered(claim)
         if claim.unclear_since is not None and not self._sender.resend_is_safe:
-            receipt = await self._accepted_before(message, claim.unclear_since)
+            receipt = await self._accepted_before(self._as_it_may_have_gone(claim), claim.unclear_since)
             if receipt is not None:
                 return self._sent(claim, clock.now(), receipt, "accepted in an earlier attempt")
         now = clock.now()
         if claim.has_expired(now):
             then = Next(DeliveryState.SUPPRESSED, None)
             return Result(claim, AttemptOutcome.SUPPRESSED, then, now, reason=EXPIRED)
+        message = self._rendered(claim)
         if now >= claim.claimed_at + queue.LEASE:  # frozen meanwhile: another worker may have it
             raise Ambiguous("the lease had ended before it could be sent")
         receipt = await self._sender.send(message)
         return self._sent(claim, clock.now(), receipt)
 
+    def _as_it_may_have_gone(self, claim: Claim) -> Outgoing:
+        """What is looked up. Raises Ambiguous for one of which no text is known."""
+        try:
+            return self._rendered(claim)
+        except TransientFailure as failure:
+            if not claim.message.earlier:
+                raise Ambiguous(failure.message, fault=failure.fault) from failure
+            first, *others = sorted(claim.message.earlier)
+            return replace(claim.message, body=first, earlier=frozenset(others))
+
     def _rendered(self, claim: Claim) -> Outgoing:
         try:
-            said = self._texts.render(claim.row)
+            said = claim.said or self._texts.render(claim.row)
         except Unrenderable as error:
             logger.error("the message %s waits: %s", claim.message.id, error)
             raise TransientFailure(str(error)[:500], fault=Fault.MESSAGE) from error
@@ -243,53 +250,3 @@ class ChannelWorker:
                     await self._db.write(queue.renew, list(self._held.values()))
                 except Exception:
                     logger.exception("leases could not be renewed; trying again")
-
-
-class Workers:
-    """All channels' workers of this process."""
-
-    def __init__(
-        self,
-        db: Database,
-        doorbell: Doorbell,
-        make_senders: Callable[[], list[Sender]],
-        *,
-        poll_seconds: float,
-        texts: Texts | None = None,
-    ) -> None:
-        """``make_senders`` is called when the workers start: senders belong to a running event loop."""
-        self._db = db
-        self._doorbell = doorbell
-        self._make_senders = make_senders
-        self._poll = poll_seconds
-        self._texts = texts
-        self.channels: list[ChannelWorker] = []
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Deliver while the block runs; afterwards what is in the air is finished or left to its lease."""
-        senders = self._make_senders()
-        for sender in senders:
-            worker = ChannelWorker(
-                self._db,
-                sender,
-                self._doorbell.bell(commits=True, news=True),
-                poll_seconds=self._poll,
-                texts=self._texts,
-            )
-            self.channels.append(worker)
-        tasks = [asyncio.create_task(channel.run()) for channel in self.channels]
-        try:
-            yield
-        finally:
-            for channel in self.channels:
-                channel.stop()
-            # A claim that is being written down is not broken off: its messages would wait for its lease to end.
-            await asyncio.wait(tasks, timeout=CLAIM_SECONDS)
-            await asyncio.gather(*(channel.drain() for channel in self.channels), return_exceptions=True)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for sender in senders:
-                await sender.close()
-            self.channels.clear()

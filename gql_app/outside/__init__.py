@@ -8,6 +8,7 @@ models      the images, and whether it is on
 tables      which tables and columns are watched
 sqlite · postgres   the triggers
 images      reading what they have noted
+lives       what became of each entity in a transaction from outside
 intake      images become entries of the log
 switch      installing, removing, and noticing it in a process that runs
 """

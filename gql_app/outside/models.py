@@ -1,6 +1,6 @@
 """What triggers have noted and the log does not have yet, and whether there are triggers."""
 
-from sqlalchemy import Boolean, Text
+from sqlalchemy import Boolean, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gql_app.db import Base, BigId
@@ -10,7 +10,8 @@ class ChangeImage(Base):
     """One row before and after a statement from outside, as JSON (see `images`).
 
     An id is drawn while the row is locked: the images of one row are in their true order. `tx` is the transaction on
-    PostgreSQL, and NULL on SQLite. Of a secret column there is a mark and no value.
+    PostgreSQL; on SQLite NULL, or OWN. Of a secret column there is a mark and no value. Of a `failed` one no entry can
+    be made.
     """
 
     __tablename__ = "change_images"
@@ -22,6 +23,7 @@ class ChangeImage(Base):
     op: Mapped[str] = mapped_column(Text)
     old: Mapped[str | None] = mapped_column(Text)
     new: Mapped[str | None] = mapped_column(Text)
+    failed: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class ChangeCapture(Base):

@@ -1,134 +1,181 @@
 """The triggers on PostgreSQL.
 
 Must hold: they note nothing that a statement of the service does, whose transactions say `gql_app.inside`. What the
-database does because of it (a foreign key, somebody's trigger) happens one trigger deep, and is noted.
+database does because of it (a foreign key, somebody's trigger) happens one trigger deep, and is noted. A transaction
+that writes into the outbox is the service's, also if it does not say so (an older version's): nothing of it is kept.
 
-The functions have the rights of who installs them: whoever may write a table need not be able to write the images.
+An image holds each value as text, as PostgreSQL reads it back. The functions have the rights of who installs them, so
+that whoever may write a table need not be able to write the images; they look up names in pg_catalog alone.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, text
 
-from gql_app.outside.sqlite import CHANGED, SET
-from gql_app.outside.tables import Watched, base_of
+from gql_app.migrations import TRIGGERS
+from gql_app.outside.tables import BASE_ROW, CHANGED, SET, Watched
 
 INSIDE = "gql_app.inside"
-ROW, EMPTIED, VERSION, BASE = (f"gql_app_capture_{name}" for name in ("row", "emptied", "version", "base"))
-_OUTSIDE = f"current_setting('{INSIDE}', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0"
+_SAYS_INSIDE = f"current_setting('{INSIDE}', true) IS NOT DISTINCT FROM 'on'"
+_OUTSIDE = f"NOT {_SAYS_INSIDE} OR pg_trigger_depth() > 0"
+_AT_ONCE = 40
+"""Columns in one jsonb_build_object: a function takes 100 arguments."""
 
 _SCHEMA = text("SELECT quote_ident(current_schema())")
-_PICK = """
-    CREATE OR REPLACE FUNCTION gql_app_capture_pick(whole jsonb, before jsonb, names jsonb, secrets jsonb)
-    RETURNS text LANGUAGE sql IMMUTABLE SET search_path = {schema}, pg_temp AS $body$
-      SELECT CASE WHEN whole IS NULL THEN NULL ELSE (
-        coalesce((SELECT jsonb_object_agg(key, value) FROM jsonb_each(whole) WHERE names ? key), '{{}}')
-        || coalesce((SELECT jsonb_object_agg('*' || key, CASE
-             WHEN value = 'null' THEN 'null'
-             WHEN before IS NOT NULL AND before -> key <> value THEN to_jsonb('{changed}'::text)
-             ELSE to_jsonb('{set}'::text) END) FROM jsonb_each(whole) WHERE secrets ? key), '{{}}'))::text END
-    $body$"""
+_MADE = text(
+    "SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE pronamespace = current_schema()::regnamespace "
+    "AND starts_with(proname, :prefix)"
+)
+# The function's settings are those by which texts are read back, whatever the writer's are.
+_FUNCTION = """
+    CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET extra_float_digits = 1 SET DateStyle = 'ISO' SET IntervalStyle = 'postgres'
+    AS $gql_app${body}$gql_app$"""
 _ROW = """
-    CREATE OR REPLACE FUNCTION {row}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = {schema}, pg_temp AS $body$
     DECLARE
-      names jsonb := TG_ARGV[0];
-      secrets jsonb := TG_ARGV[1];
       was jsonb;
       becomes jsonb;
-      old_row text;
-      new_row text;
     BEGIN
-      IF TG_OP <> 'INSERT' THEN was := to_jsonb(OLD); END IF;
-      IF TG_OP <> 'DELETE' THEN becomes := to_jsonb(NEW); END IF;
-      old_row := gql_app_capture_pick(was, NULL, names, secrets);
-      new_row := gql_app_capture_pick(becomes, was, names, secrets);
-      IF old_row IS DISTINCT FROM new_row THEN
-        INSERT INTO change_images (tx, table_name, op, old, new)
-        VALUES (pg_current_xact_id()::text, TG_ARGV[2], TG_OP, old_row, new_row);
+      IF TG_OP <> 'INSERT' THEN was := {old}; END IF;
+      IF TG_OP <> 'DELETE' THEN becomes := {new}; END IF;
+      IF TG_OP = 'UPDATE' THEN becomes := becomes || {changed}; END IF;
+      IF was IS DISTINCT FROM becomes THEN
+        INSERT INTO {schema}.change_images (tx, table_name, op, old, new)
+        VALUES (pg_current_xact_id()::text, {known_as}, TG_OP, was::text, becomes::text);
+        {next_version}
       END IF;
       RETURN NULL;
-    END $body$"""
+    END """
 _EMPTIED = """
-    CREATE OR REPLACE FUNCTION {emptied}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = {schema}, pg_temp AS $body$
     BEGIN
-      EXECUTE format('INSERT INTO change_images (tx, table_name, op, old) SELECT pg_current_xact_id()::text, %L, '
-        '''DELETE'', gql_app_capture_pick(to_jsonb(emptied), NULL, %L::jsonb, %L::jsonb) FROM %I.%I AS emptied',
-        TG_ARGV[2], TG_ARGV[0], TG_ARGV[1], TG_TABLE_SCHEMA, TG_TABLE_NAME);
+      IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'TRUNCATE in a transaction that is not READ COMMITTED cannot be noted: use DELETE';
+      END IF;
+      INSERT INTO {schema}.change_images (tx, table_name, op, old)
+      SELECT pg_current_xact_id()::text, {known_as}, 'DELETE', ({row})::text FROM {table} AS emptied;
       RETURN NULL;
-    END $body$"""
+    END """
 _VERSION = """
-    CREATE OR REPLACE FUNCTION {version}() RETURNS trigger LANGUAGE plpgsql AS $body$
     BEGIN
       IF NEW.version = OLD.version THEN NEW.version := OLD.version + 1; END IF;
       RETURN NEW;
-    END $body$"""
-_BASE = """
-    CREATE OR REPLACE FUNCTION {base}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = {schema}, pg_temp AS $body$
-    DECLARE
-      mine text[] := TG_ARGV[1]::text[];
-      theirs text[] := TG_ARGV[2]::text[];
-      becomes jsonb := to_jsonb(NEW);
-      same text := '';
+    END """
+_OUTBOX = """
     BEGIN
-      FOR n IN 1 .. array_length(mine, 1) LOOP
-        same := same || CASE n WHEN 1 THEN '' ELSE ' AND ' END || format('%I = %L', mine[n], becomes ->> theirs[n]);
-      END LOOP;
-      EXECUTE format('UPDATE %I SET version = version + 1 WHERE ', TG_ARGV[0]) || same;
+      DELETE FROM {schema}.change_images WHERE tx = pg_current_xact_id()::text;
       RETURN NULL;
-    END $body$"""
+    END """
 
 
 def install(connection: Connection, watched: Sequence[Watched]) -> None:
     remove(connection)
     schema = connection.execute(_SCHEMA).scalar_one()
-    names = {"row": ROW, "emptied": EMPTIED, "version": VERSION, "base": BASE}
-    for function in (_PICK, _ROW, _EMPTIED, _VERSION, _BASE):
-        connection.exec_driver_sql(function.format(schema=schema, changed=CHANGED, set=SET, **names))
-    for each in watched:
-        _watch(connection, each)
+    for number, each in enumerate(watched, 1):
+        for statement in _Table(connection, schema, each, number).statements():
+            connection.exec_driver_sql(statement)
+    name = f"{TRIGGERS}outbox"
+    connection.exec_driver_sql(_FUNCTION.format(schema=schema, name=name, body=_OUTBOX.format(schema=schema)))
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER {name} AFTER INSERT ON change_outbox FOR EACH STATEMENT WHEN (NOT {_SAYS_INSIDE}) "
+        f"EXECUTE FUNCTION {schema}.{name}()"
+    )
 
 
 def remove(connection: Connection) -> None:
     """The functions, and with them their triggers."""
-    functions = ", ".join((ROW, EMPTIED, VERSION, BASE, "gql_app_capture_pick"))
-    connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {functions} CASCADE")
+    if made := connection.execute(_MADE, {"prefix": TRIGGERS}).scalars().all():
+        connection.exec_driver_sql(f"DROP FUNCTION {', '.join(made)} CASCADE")
 
 
-def _watch(connection: Connection, watched: Watched) -> None:
-    quote = connection.dialect.identifier_preparer
-    table, base = quote.format_table(watched.table), base_of(watched.root)
-    names = _literal(json.dumps([each.name for each in watched.columns]))
-    secrets = _literal(json.dumps([each.name for each in watched.secrets]))
-    known_as = _literal(watched.table.fullname)
-    make = connection.exec_driver_sql
-    make(
-        f"CREATE TRIGGER {ROW} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW WHEN ({_OUTSIDE}) "
-        f"EXECUTE FUNCTION {ROW}({names}, {secrets}, {known_as})"
-    )
-    make(
-        f"CREATE TRIGGER {EMPTIED} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT WHEN ({_OUTSIDE}) "
-        f"EXECUTE FUNCTION {EMPTIED}({names}, {secrets}, {known_as})"
-    )
-    if watched.is_base:
-        make(
-            f"CREATE TRIGGER {VERSION} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({_OUTSIDE}) "
-            f"EXECUTE FUNCTION {VERSION}()"
+def is_installed(connection: Connection) -> bool:
+    return connection.execute(_MADE, {"prefix": TRIGGERS}).first() is not None
+
+
+class _Table:
+    """The functions and triggers of one table."""
+
+    def __init__(self, connection: Connection, schema: str, watched: Watched, number: int) -> None:
+        self._quote = connection.dialect.identifier_preparer.quote
+        self._format_table = connection.dialect.identifier_preparer.format_table
+        self._schema = schema
+        self._watched = watched
+        self._number = number
+
+    def _named(self, watched: Watched) -> str:
+        table = self._format_table(watched.table)
+        return table if watched.table.schema else f"{self._schema}.{table}"
+
+    def statements(self) -> Iterator[str]:
+        watched, table = self._watched, self._format_table(self._watched.table)
+        known_as = _literal(watched.table.fullname)
+        given = {"schema": self._schema, "known_as": known_as}
+        row = _ROW.format(
+            old=self._image("OLD"),
+            new=self._image("NEW"),
+            changed=self._changed_secrets(),
+            next_version="" if watched.is_base else self._next_version(),
+            **given,
         )
-    else:
-        mine, theirs = _array(each.name for each in base.primary_key), _array(each.name for each in watched.key)
-        make(
-            f"CREATE TRIGGER {BASE} AFTER UPDATE ON {table} FOR EACH ROW WHEN ({_OUTSIDE}) "
-            f"EXECUTE FUNCTION {BASE}({_literal(base.name)}, {mine}, {theirs})"
+        emptied = _EMPTIED.format(row=self._image("emptied"), table=self._named(watched), **given)
+        each = f"FOR EACH ROW WHEN ({_OUTSIDE})"
+        yield from self._made("row", row, f"AFTER INSERT OR UPDATE OR DELETE ON {table} {each}")
+        of_all = f"FOR EACH STATEMENT WHEN ({_OUTSIDE})"
+        yield from self._made("emptied", emptied, f"BEFORE TRUNCATE ON {table} {of_all}")
+        if watched.is_base:
+            when = f"FOR EACH ROW WHEN (NOT {_SAYS_INSIDE})"
+            yield from self._made("version", _VERSION, f"BEFORE UPDATE ON {table} {when}")
+
+    def _made(self, what: str, body: str, event: str) -> Iterator[str]:
+        name = f"{TRIGGERS}{self._number}_{what}"
+        yield _FUNCTION.format(schema=self._schema, name=name, body=body)
+        yield f"CREATE TRIGGER {name} {event} EXECUTE FUNCTION {self._schema}.{name}()"
+
+    def _image(self, side: str) -> str:
+        pairs = [(each.name, f"{side}.{self._quote(each.name)}::text") for each in self._watched.columns]
+        for each in self._watched.secrets:
+            there = f"{side}.{self._quote(each.name)} IS NOT NULL"
+            pairs.append((f"*{each.name}", f"CASE WHEN {there} THEN '{SET}' END"))
+        if not self._watched.is_base:
+            pairs.append((BASE_ROW, self._base_row(side)))
+        return _object(pairs)
+
+    def _base_row(self, side: str) -> str:
+        base = self._watched.base
+        made = _object([(each.name, f"base.{self._quote(each.name)}::text") for each in base.columns])
+        return f"(SELECT {made} FROM {self._named(base)} AS base WHERE {self._same(side)})"  # noqa: S608  (names of mapped columns, quoted)
+
+    def _same(self, side: str) -> str:
+        pairs = zip(self._watched.base.key, self._watched.key, strict=True)
+        return " AND ".join(
+            f"base.{self._quote(mine.name)} = {side}.{self._quote(theirs.name)}" for mine, theirs in pairs
         )
 
+    def _changed_secrets(self) -> str:
+        pairs: list[tuple[str, str]] = []
+        for each in self._watched.secrets:
+            old, new = (f"{side}.{self._quote(each.name)}" for side in ("OLD", "NEW"))
+            mark = f"CASE WHEN {new} IS NULL THEN NULL WHEN {old} IS NOT DISTINCT FROM {new} OR {old} IS NULL "
+            pairs.append((f"*{each.name}", f"{mark}THEN '{SET}' ELSE '{CHANGED}' END"))
+        return _object(pairs)
 
-def _array(names: Iterable[str]) -> str:
-    quoted = ",".join('"' + each.replace("\\", "\\\\").replace('"', '\\"') + '"' for each in names)
-    return _literal("{" + quoted + "}")
+    def _next_version(self) -> str:
+        """Another transaction that has read the entity will find it changed, and is run again."""
+        change = f"UPDATE {self._named(self._watched.base)} AS base SET version = version + 1"  # noqa: S608  (as above)
+        return f"IF TG_OP = 'UPDATE' AND NOT {_SAYS_INSIDE} THEN {change} WHERE {self._same('NEW')}; END IF;"
+
+
+def _object(pairs: Sequence[tuple[str, str]]) -> str:
+    if not pairs:
+        return "'{}'::jsonb"
+    parts = (pairs[at : at + _AT_ONCE] for at in range(0, len(pairs), _AT_ONCE))
+    return " || ".join(f"jsonb_build_object({', '.join(_flat(part))})" for part in parts)
+
+
+def _flat(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, value in pairs:
+        yield f"{_literal(name)}::text"
+        yield value
 
 
 def _literal(value: str) -> str:

@@ -10,22 +10,23 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from gql_app.audiences.kinds import Model
-from gql_app.changes.capture import TAKE_IN
+from gql_app.changes.besides import TAKE_IN
 from gql_app.changes.tasks import stop_task
 from gql_app.db import Database
 from gql_app.outside import postgres, sqlite
-from gql_app.outside.intake import LIMIT, take_in
+from gql_app.outside.intake import LIMIT, TakeIn, take_in
 from gql_app.outside.models import ChangeCapture, ChangeImage
 from gql_app.outside.tables import watched
 
 logger = logging.getLogger(__name__)
 
 _switch: Any = ChangeCapture.__table__
-_LOOK = select(_switch.c.installed, exists(select(ChangeImage.__table__.c.id)).label("waiting"))
+_images: Any = ChangeImage.__table__
+_LOOK = select(_switch.c.installed, exists(select(_images.c.id).where(~_images.c.failed)).label("waiting"))
 
 
 async def notice(db: Database, models: Sequence[Model]) -> bool:
@@ -34,7 +35,7 @@ async def notice(db: Database, models: Sequence[Model]) -> bool:
     installed = bool(rows and rows[0].installed)
     if installed != db.says_inside:
         if installed:
-            db.session_info[TAKE_IN] = partial(take_in, watched=watched(models))
+            db.session_info[TAKE_IN] = TakeIn(watched(models))
         else:
             db.session_info.pop(TAKE_IN, None)
         db.says_inside = installed
@@ -48,9 +49,22 @@ async def install(db: Database, models: Sequence[Model], *, pause: float) -> Non
     their own. Until then there are no triggers.
     """
     await db.write(_turn, True)
-    await notice(db, models)
-    await asyncio.sleep(pause)
-    await _change(db, "install", models)
+    try:
+        await notice(db, models)
+        await asyncio.sleep(pause)
+        await _change(db, "install", models)
+    except BaseException:
+        if not await is_installed(db):
+            await db.write(_turn, False)
+            await notice(db, models)
+        raise
+
+
+async def is_installed(db: Database) -> bool:
+    """Whether there are triggers."""
+    kind = sqlite if db.is_sqlite else postgres
+    async with db.writing() as connection:
+        return await connection.run_sync(kind.is_installed)
 
 
 async def renew(db: Database, models: Sequence[Model]) -> None:
@@ -61,9 +75,14 @@ async def renew(db: Database, models: Sequence[Model]) -> None:
 
 
 async def remove(db: Database, models: Sequence[Model]) -> None:
-    """No triggers any more; what they have noted is taken in."""
+    """No triggers any more; what they have noted is taken in.
+
+    What this application knows nothing of, and what could not be told, is forgotten.
+    """
     await _change(db, "remove", models)
     await drain(db, models)
+    if forgotten := await db.write(_empty):
+        logger.warning("%s rows that were written from outside are forgotten: nothing can be made of them", forgotten)
     await db.write(_turn, False)
     await notice(db, models)
 
@@ -72,8 +91,16 @@ async def drain(db: Database, models: Sequence[Model]) -> int:
     """Take in all that waits; returns how many images there were."""
     total = 0
     while await notice(db, models):
-        total += await db.write(partial(take_in, watched=watched(models), limit=LIMIT))
+        taken = await db.write(partial(take_in, watched=watched(models), limit=LIMIT))
+        if taken == 0:  # what is left waits for a process that knows its tables
+            break
+        total += taken
     return total
+
+
+def _empty(session: Session) -> int:
+    found: int = session.connection().execute(delete(_images)).rowcount
+    return found
 
 
 def _turn(session: Session, on: bool) -> None:
@@ -105,7 +132,7 @@ class Intake:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        await notice(self._db, self._models)
+        await drain(self._db, self._models)  # what others wrote while nobody was here, in bites and not in a mutation
         task = asyncio.create_task(self._run())
         try:
             yield

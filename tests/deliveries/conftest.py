@@ -11,7 +11,7 @@ from gql_app.db import Database
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.senders import SEND_TIMEOUT, Sender
 from gql_app.deliveries.sms import TwilioSender
-from gql_app.deliveries.worker import Workers
+from gql_app.deliveries.workers import Workers
 from gql_app.settings import Secret, Settings, Smtp, Twilio
 from tests.conftest import POLL
 from tests.deliveries.room import Room

@@ -11,7 +11,7 @@ from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, Deliver
 from gql_app.deliveries.queue import LEASE, RENEWAL
 from gql_app.deliveries.retry import Next
 from gql_app.deliveries.senders import SEND_TIMEOUT
-from gql_app.deliveries.worker import Workers
+from gql_app.deliveries.workers import Workers
 from gql_app.settings import Settings
 from tests.conftest import POLL
 from tests.deliveries.conftest import delivering, impatient

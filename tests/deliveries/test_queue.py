@@ -14,7 +14,7 @@ from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
 from gql_app.db import ANNOUNCED, Database
 from gql_app.db import now as database_now
-from gql_app.deliveries import queue
+from gql_app.deliveries import due, queue
 from gql_app.deliveries.claims import Claim, Result
 from gql_app.deliveries.models import AttemptOutcome, Channel, Delivery, DeliveryState
 from gql_app.deliveries.queue import LEASE
@@ -147,17 +147,17 @@ async def test_workers_of_several_processes_claim_disjoint_sets(room: Room, anot
 
 @pytest.mark.check_finds("unexplained", "overdue", reason="states and times without a history")
 async def test_the_next_due_moment_is_that_of_the_channel(room: Room) -> None:
-    assert await queue.next_due(room.db, Channel.SMS) is None
+    assert await due.next_due(room.db, Channel.SMS) is None
     later, sooner = now() + LONG_AGO, now() + SECOND
     await room.owe(due_at=later)
     await room.owe(due_at=sooner)
     await room.owe(Channel.EMAIL, due_at=now() - LONG_AGO)
     await room.owe(state=SENT, due_at=None)
     asked = await room.db.read(database_now)
-    found = await queue.next_due(room.db, Channel.SMS)
+    found = await due.next_due(room.db, Channel.SMS)
     assert found is not None
-    due, clock = found
-    assert due == sooner
+    moment, clock = found
+    assert moment == sooner
     assert asked <= clock.moment <= clock.now() < asked + LONG_AGO
 
 
@@ -187,7 +187,7 @@ async def test_claiming_reads_an_index_of_what_is_due_not_of_all_that_ever_was(r
 
 
 def look_for_the_next(session: Session, channel: Channel) -> None:
-    session.connection().execute(queue.NEXT_DUE, {"channel": channel})
+    session.connection().execute(due.NEXT_DUE, {"channel": channel})
 
 
 def ids_of_open(attempts: Sequence[Any]) -> list[int]:

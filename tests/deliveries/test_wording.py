@@ -18,13 +18,13 @@ from gql_app import migrations
 from gql_app.accounts.models import User
 from gql_app.app import App, senders
 from gql_app.db import Database
-from gql_app.deliveries import queue, service, values
+from gql_app.deliveries import due, queue, service, values
 from gql_app.deliveries.messages import Owed, email, message, sms
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState, Fault
 from gql_app.deliveries.rules import Change, on_create
 from gql_app.deliveries.templates import Templates
 from gql_app.deliveries.texts import TEXTS, Texts, Unrenderable
-from gql_app.deliveries.worker import Workers
+from gql_app.deliveries.workers import Workers
 from gql_app.errors import ConfigurationError
 from gql_app.settings import Settings
 from tests.conftest import POLL
@@ -180,6 +180,17 @@ def test_what_cannot_be_kept_is_refused(value: object) -> None:
         values.freeze({"value": value})
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_what_no_database_can_store_is_refused(text: str) -> None:
+    with pytest.raises(TypeError, match="cannot be stored"):
+        values.freeze({"value": [text]})
+
+
+def test_a_value_is_not_called_as_the_mark_is() -> None:
+    with pytest.raises(TypeError, match="give it another name"):
+        values.freeze({"$": 1})
+
+
 def test_moments_and_ids_come_back_with_their_types() -> None:
     given = {"at": datetime(2026, 1, 2, tzinfo=UTC), "time": time(1, 2), "id": uuid4(), "price": Decimal("1.20")}
     thawed = values.thaw(values.freeze(given))
@@ -194,6 +205,8 @@ def test_moments_and_ids_come_back_with_their_types() -> None:
     [
         ("de", GERMAN),
         ("de-AT", GERMAN),
+        ("DE", GERMAN),
+        ("de_AT", GERMAN),
         ("fr", ENGLISH),
         (None, ENGLISH),
         ("../de", ENGLISH),
@@ -284,7 +297,7 @@ async def test_what_waits_for_its_time_holds_back_nothing(db: Database, room: Ro
     first, second = sms(new_user(id=1), "tomorrow").timed(not_before=tomorrow), sms(new_user(id=1), "today")
     rows = {row.body: row for row in await owed_by(db, first, second)}
     assert rows["tomorrow"].due_at == tomorrow
-    found = await queue.next_due(db, Channel.SMS)
+    found = await due.next_due(db, Channel.SMS)
     assert found is not None
     (claim,) = await db.write(queue.claim, Channel.SMS, datetime.now(UTC) + timedelta(seconds=1), 10)
     assert claim.id == rows["today"].id
@@ -306,6 +319,56 @@ def test_a_time_is_one_that_can_come() -> None:
         owed.timed(not_before=datetime(2026, 1, 1))  # noqa: DTZ001
     with pytest.raises(ValueError, match="before it may be sent"):
         owed.timed(not_before=now, expires_at=now)
+
+
+async def test_an_attempt_that_cannot_be_rendered_does_not_forget_an_unclear_one(
+    outside: Settings, twilio: TwilioStandIn
+) -> None:
+    """It is looked up by the text of the attempt that may have arrived."""
+    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
+    async with sending(outside) as (_, room):
+        delivery_id = await room.owe(**berth_row())
+        await room.reached(delivery_id, DeliveryState.UNKNOWN)
+    async with sending(outside, Templates("gql_app.demo.projects")) as (app, room):
+        await room.make_due(delivery_id)
+        app.doorbell.ring()
+        await room.reached(delivery_id, DeliveryState.SENT)
+    assert len(twilio.messages) == 1
+
+
+async def test_what_is_sent_is_what_is_written_down(outside: Settings, twilio: TwilioStandIn) -> None:
+    """Also of a template that says something else each time."""
+    twilio.faults.append(TwilioFault.RESET_AFTER_ACCEPT)
+    async with sending(outside, Templates("tests.deliveries.wording.fickle")) as (app, room):
+        delivery_id = await room.owe(**berth_row())
+        await room.reached(delivery_id, DeliveryState.UNKNOWN)
+        await room.make_due(delivery_id)
+        app.doorbell.ring()
+        await room.reached(delivery_id, DeliveryState.SENT)
+        (first, *_) = await room.attempts(delivery_id)
+    assert [each.body for each in twilio.messages] == [first.text]
+
+
+async def test_what_has_expired_and_cannot_be_rendered_is_suppressed(outside: Settings) -> None:
+    async with sending(outside) as (_, room):
+        past = datetime.now(UTC) - timedelta(hours=1)
+        delivery_id = await room.owe(**berth_row(template="berths/gone", expires_at=past))
+        assert (await room.attempted(delivery_id)).state is DeliveryState.SUPPRESSED
+
+
+async def test_of_two_to_one_recipient_one_is_claimed(db: Database, room: Room) -> None:
+    """Both times have come while nobody sent."""
+    now, number = datetime.now(UTC), "+15005550999"
+    first = await room.owe(recipient=number, not_before=now - timedelta(minutes=5), due_at=now - timedelta(minutes=5))
+    await room.owe(recipient=number, due_at=now - timedelta(hours=1))
+    claims = await db.write(queue.claim, Channel.SMS, now + timedelta(seconds=1), 10)
+    assert [claim.id for claim in claims] == [first]
+
+
+def test_a_second_time_does_not_forget_the_first() -> None:
+    start, end = datetime.now(UTC), datetime.now(UTC) + timedelta(days=1)
+    owed = sms(new_user(id=1), "hello").timed(not_before=start).timed(expires_at=end)
+    assert (owed.not_before, owed.expires_at) == (start, end)
 
 
 # --- A rolling deploy --------------------------------------------------------------------------------------

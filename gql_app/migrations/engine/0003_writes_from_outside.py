@@ -5,7 +5,10 @@ from alembic import op
 
 from gql_app.errors import ConfigurationError
 
-FUNCTIONS = [f"gql_app_capture_{name}" for name in ("row", "emptied", "version", "base", "pick")]
+MADE = sa.text(
+    "SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE pronamespace = current_schema()::regnamespace "
+    "AND starts_with(proname, 'gql_app_capture_')"
+)
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0003"
@@ -23,6 +26,7 @@ def upgrade() -> None:
         sa.Column("op", sa.Text(), nullable=False),
         sa.Column("old", sa.Text(), nullable=True),
         sa.Column("new", sa.Text(), nullable=True),
+        sa.Column("failed", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("id", name="pk_change_images"),
         sqlite_autoincrement=True,
     )
@@ -38,11 +42,13 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     connection = op.get_bind()
+    if connection.dialect.name == "postgresql":  # first: it waits for who is writing a table that they watch
+        made = connection.execute(MADE).scalars().all()
+        if made:
+            op.execute(f"DROP FUNCTION {', '.join(made)} CASCADE")
     if waiting := connection.execute(sa.text("SELECT count(*) FROM change_images")).scalar_one():
         raise ConfigurationError(
             f"{waiting} rows that were written from outside are not in the log yet: run `gql-app capture remove` first."
         )
-    if connection.dialect.name == "postgresql":  # or nobody could write a table that they watch
-        op.execute(f"DROP FUNCTION IF EXISTS {', '.join(FUNCTIONS)} CASCADE")
     op.drop_table("change_capture")
     op.drop_table("change_images")

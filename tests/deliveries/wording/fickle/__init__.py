@@ -1,0 +1,1 @@
+"""It says something else each time."""
