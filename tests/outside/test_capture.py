@@ -26,7 +26,8 @@ from tests.migrating import SERVICE, migrate
 from tests.outside.conftest import Log, Outsider
 from tests.outside.samples import COLUMNS, samples
 from tests.things import HASH, add_request, add_user, rows_of
-from tests.witness import harbour
+from tests.witness import harbour, triggers
+from tests.witness.witnessed import models_of_the_service
 
 pytestmark = pytest.mark.unwitnessed("the witness takes every write for the service's own")
 APPROVED, REJECTED = FuelRequestStatus.APPROVED, FuelRequestStatus.REJECTED
@@ -385,6 +386,7 @@ async def test_a_migration_goes_on_and_so_do_the_triggers(captured: Database, ou
     where = f"WHERE public_id = {outsider.id(request.public_id)}"
     await outsider.run(f"UPDATE fuel_requests SET status = 'APPROVED' {where}")
     assert await log.told(before) == [("UPDATED", "FuelRequest", "status", "PENDING", "APPROVED")]
+    await asyncio.to_thread(triggers.install, outsider.url, models_of_the_service())  # the witness' own are gone
 
 
 async def test_to_go_back_loses_no_write_and_leaves_no_trigger(
