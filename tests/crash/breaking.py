@@ -110,10 +110,10 @@ def _claiming(channel: Channel, *, before: bool) -> None:
     """``before`` anything was done; or else when the claim and its attempt are written and not yet committed."""
     claim = queue.claim
 
-    def claimed(session: Session, of: Channel, now: datetime, limit: int) -> list[Claim]:
+    def claimed(session: Session, of: Channel, now: datetime, limit: int, *args: Any) -> list[Claim]:
         if before and of is channel:
             end()
-        claims = claim(session, of, now, limit)
+        claims = claim(session, of, now, limit, *args)
         return end() if claims and of is channel else claims
 
     queue.claim = claimed  # type: ignore[assignment]
