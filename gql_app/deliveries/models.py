@@ -156,7 +156,7 @@ class Delivery(Tracked, Timestamped, Base):
     cause_type: Mapped[str | None] = mapped_column(String(64))
     not_before: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
-    priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     route: Mapped[str | None] = mapped_column(String(255))
     due_at: Mapped[datetime | None]
     lease: Mapped[UUID | None]
