@@ -49,8 +49,15 @@ class Image:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        row = self.old if self.new is None else self.new
-        return () if row is None else tuple(row.get(each.name) for each in self.watched.key)
+        """The row's key, after the statement if it is there then."""
+        return self._key(self.old if self.new is None else self.new)
+
+    @property
+    def key_before(self) -> tuple[Any, ...]:
+        return self._key(self.new if self.old is None else self.old)
+
+    def _key(self, row: Row | None) -> tuple[Any, ...]:
+        return () if row is None else tuple(str(row.get(each.name)) for each in self.watched.key)
 
 
 def of_others(connection: Connection, watched: Sequence[Watched], limit: int | None) -> Sequence[Image]:

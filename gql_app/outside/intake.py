@@ -87,11 +87,32 @@ def _entities(session: Session, its: Iterable[Image]) -> list[Entity]:
 
 
 def _by_transaction(found: Sequence[Image]) -> Iterator[Sequence[Image]]:
-    """Each transaction's images, in the order of the transactions' ends; on SQLite all are one."""
+    """Each transaction's images, in the order of the transactions' ends.
+
+    Must hold: what was committed there and back is told. SQLite names no transaction, so there a row that is written
+    again begins another group.
+    """
     ends = {image.tx: image.id for image in found}
     ordered = sorted(found, key=lambda image: (ends[image.tx], image.id))
-    for _, its in groupby(ordered, lambda image: image.tx):
-        yield list(its)
+    for tx, its in groupby(ordered, lambda image: image.tx):
+        if tx is None:
+            yield from _each_row_once(its)
+        else:
+            yield list(its)
+
+
+def _each_row_once(found: Iterable[Image]) -> Iterator[Sequence[Image]]:
+    group: list[Image] = []
+    rows: set[tuple[str, tuple[object, ...]]] = set()
+    for image in found:
+        place = image.watched.table.fullname
+        if image.op in ("UPDATE", "DELETE") and (place, image.key_before) in rows:
+            yield group
+            group, rows = [], set()
+        group.append(image)
+        rows |= {(place, image.key_before), (place, image.key)}
+    if group:
+        yield group
 
 
 def _without_idle_replacements(found: Sequence[Image]) -> Sequence[Image]:

@@ -74,7 +74,7 @@ class Lives:
     def _id(self, image: Image, row: Row | None) -> UUID | None:
         if row is None or (found := self._public_id(image, row)) is None:
             return None
-        self._by_key[image.watched.root, tuple(row.get(each.name) for each in image.watched.key)] = found
+        self._by_key[image.watched.root, tuple(str(row.get(each.name)) for each in image.watched.key)] = found
         return found
 
     def _public_id(self, image: Image, row: Row) -> UUID | None:

@@ -374,8 +374,9 @@ writes to tracked tables; `gql-app capture remove` drops them, and `gql-app capt
 there. They are off by default. What they note becomes entries of the log: by the next transaction of the service that
 records something, or by any process that runs, within `GQL_APP_POLL_INTERVAL_MS`. So it is told once, before what the
 service does to the same rows later, and to those who may see the entity. Nobody is named as the actor, and no rules
-are run: nobody gets an SMS for it. `check` knows both. A transaction from outside is one change set on PostgreSQL; on
-SQLite nothing names it, and several that are taken in together are one.
+are run: nobody gets an SMS for it. `check` knows both. A transaction from outside is one change set on PostgreSQL. On
+SQLite nothing names it: what is taken in together is one, until a row is written again. So nothing that was committed
+stays unsaid, and what one transaction changed there and back is told, too.
 
 - A row that is inserted from outside needs a `public_id` and a `version` (1). An update from outside raises the
   version by itself, so a unit of work that has read the row before is run again. A public id must never change: from

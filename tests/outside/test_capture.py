@@ -101,6 +101,18 @@ async def test_inserts_and_deletes_from_outside(captured: Database, outsider: Ou
     await log.is_right()
 
 
+async def test_what_was_committed_there_and_back_is_told(captured: Database, outsider: Outsider, log: Log) -> None:
+    """Nobody had a look in between: both are taken in together."""
+    request = await add_request(captured, await add_user(captured))
+    before = len(await log.entries())
+    where = f"WHERE public_id = {outsider.id(request.public_id)}"
+    await outsider.run(f"UPDATE fuel_requests SET status = 'APPROVED' {where}")
+    await outsider.run(f"UPDATE fuel_requests SET status = 'PENDING' {where}")
+    assert [each[3:] for each in await log.told(before)] == [("PENDING", "APPROVED"), ("APPROVED", "PENDING")]
+    await log.is_right()
+
+
+@pytest.mark.only_on("postgres", reason="SQLite names no transaction: both changes are told")
 async def test_a_round_trip_in_one_transaction_says_nothing(captured: Database, outsider: Outsider, log: Log) -> None:
     request = await add_request(captured, await add_user(captured))
     before = len(await log.entries())
