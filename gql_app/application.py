@@ -59,7 +59,7 @@ class Application:
         except Untrackable as error:
             raise ConfigurationError(f"The models of this application do not fit together: {error}") from error
         for bringing, shown in entities:
-            if strange := [other for other in shown.refers if other not in self.catalog]:
+            if strange := [other for other in shown.fields.refers if other not in self.catalog]:
                 raise ConfigurationError(
                     f"{shown.graphql.__name__} of {bringing.name} shows a {strange[0].__name__}, which no vertical of "
                     "this application has among its entities or models."

@@ -1,6 +1,7 @@
 """Who is looking, and which keys she holds."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement
 
 from gql_app.audiences.conditions import ByRows, granted
 from gql_app.audiences.declaration import ROLE, USER, key_text
+from gql_app.audiences.kinds import kind_of
 from gql_app.audiences.registry import ALL, Catalog
 from gql_app.changes.models import NO_KEYS
 from gql_app.changes.scope import Scope
@@ -81,6 +83,19 @@ class Viewer:
         if self.is_admin and entity in self.catalog.kinds and entity not in self.catalog.confidential:
             return True
         return entity in self.catalog.seen_whole_by(self.roles)
+
+    def can_tell(self, model: Any) -> bool:
+        """Whether a row's own columns, and what this viewer knows of herself, say if she may see it (see `covers`)."""
+        kind = kind_of(model)
+        return kind.is_plain and not self.catalog.depend_on_rows((kind.entity,))
+
+    def covers(self, model: Any, held: Mapping[str, Any]) -> bool:
+        """Whether she may see the row with these values of its attributes. Must hold: `can_tell` says yes."""
+        kind = kind_of(model)
+        named = kind.keys_of(held)
+        if named is None:  # hidden
+            return self.scope.covers(kind.entity, None)
+        return self.scope.covers(kind.entity, named[0], frozenset(named[1]))
 
     def has_role(self, key: str) -> bool:
         return any(key == key_text(ROLE, each) for each in self.roles)

@@ -201,11 +201,13 @@ class Page:
             query = query.add_columns(order.sorted_by.label(_SORTED_BY))
         return cls(query, order, args)
 
-    def connection(self, found: Rows, to_nodes: Callable[[Rows], list[T]]) -> Connection[T]:
-        more = len(found) > self.args.size
+    def shown(self, found: Rows) -> Rows:
+        """Those of the rows that the page shows, in its order."""
         rows = found[: self.args.size]
-        if self.args.backward:
-            rows = rows[::-1]
+        return rows[::-1] if self.args.backward else rows
+
+    def connection(self, found: Rows, to_nodes: Callable[[Rows], list[T]]) -> Connection[T]:
+        more, rows = len(found) > self.args.size, self.shown(found)
         return Connection(
             rows=rows,
             shown=to_nodes(rows),

@@ -42,6 +42,8 @@ class Lookup(Generic[K, T_co]):
     always: frozenset[str] = frozenset()
     model: Any = None
     """The tracked model, where `Context.seen` is to decide by what was read; `always` has what decides."""
+    shows: Mapping[str, str] | None = None
+    """Which column each field of the GraphQL type shows, where they are not called alike."""
     _one: Select[Any] = field(init=False, repr=False)
     _several: Select[Any] = field(init=False, repr=False)
     _fields: Mapping[str, Any] = field(init=False, repr=False)
@@ -49,10 +51,11 @@ class Lookup(Generic[K, T_co]):
 
     def __post_init__(self) -> None:
         several: Any = bindparam("sought", expanding=True)
-        others = [column for column in self.rows.selected_columns if column.key not in self.always]
+        others = {str(each.key): each for each in self.rows.selected_columns if each.key not in self.always}
+        shows = {to_camel_case(name): name for name in others} if self.shows is None else self.shows
         object.__setattr__(self, "_one", self.rows.where(self.column == bindparam("sought")))
         object.__setattr__(self, "_several", self.rows.where(self.column.in_(several)))
-        object.__setattr__(self, "_fields", {to_camel_case(str(column.key)): column for column in others})
+        object.__setattr__(self, "_fields", {name: others[shown] for name, shown in shows.items() if shown in others})
 
     def showing(self, fields: frozenset[str]) -> "Lookup[K, T_co]":
         """The same for objects of which only fields of these names will be asked: reads no more than it must."""
@@ -60,9 +63,9 @@ class Lookup(Generic[K, T_co]):
         found = self._narrowed.get(wanted)
         if found is None:
             fixed = [column for column in self.rows.selected_columns if column.key in self.always]
-            shown = [self._fields[name] for name in wanted]
+            shown = dict.fromkeys(self._fields[name] for name in sorted(wanted))
             rows = self.rows.with_only_columns(*fixed, *shown, maintain_column_froms=True)
-            found = self._narrowed[wanted] = Lookup(self.column, self.of, rows, self.always, self.model)
+            found = self._narrowed[wanted] = Lookup(self.column, self.of, rows, self.always, self.model, self.shows)
         return found
 
     def query(self, keys: Collection[K]) -> tuple[Select[Any], dict[str, Any]]:

@@ -48,6 +48,7 @@ def _watch(state: ORMExecuteState) -> Any:
         _refuse(f"a change within update({name}) or delete({name})", "use two statements")
     if isinstance(statement.table, AliasedReturnsRows):
         _refuse(f"update() or delete() of an alias of {name}", f"use update({name}) or delete({name})")
+    pending(state.session).in_bulk = True
     if isinstance(statement, Update):
         return _update(state, model, statement)
     if isinstance(statement, Delete):

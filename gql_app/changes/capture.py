@@ -145,6 +145,11 @@ def pending(session: Session) -> Pending:
     return found
 
 
+def wrote_in_bulk(session: Session) -> bool:
+    """Whether the unit of work executed ORM statements by criteria: its objects may be behind their rows."""
+    return pending(session).in_bulk
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     """What is told of one entity, and to whom. `before` is who could see it before, where that is not the same."""

@@ -95,6 +95,8 @@ class Pending:
         self._session = weakref.ref(session)
         self._frames: list[_Frame] = [_Frame("")]
         self._flushed = False
+        self.in_bulk = False
+        """Whether statements by criteria were executed: the session's objects may be behind their rows."""
         self.follows: MutableMapping[Any, Any] | None = None
         """The ``info`` of the connection whose changes these are."""
 
@@ -111,7 +113,7 @@ class Pending:
     def forget(self) -> None:
         """The transaction has ended."""
         self._frames = [_Frame("")]
-        self._flushed = False
+        self._flushed = self.in_bulk = False
 
     def flush_begins(self) -> None:
         """Must hold: a flush that fails half-way is not committed, even if the roll-back that answers it fails."""

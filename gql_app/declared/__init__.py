@@ -2,6 +2,7 @@
 
 entity      a GraphQL type of a model, with a part of each of these:
 fields      what shows an attribute, and what a foreign key refers to
+reading     what is read for the fields: no more than is asked for, and for a page all at once
 shape       how the rows of the model are read
 values      which GraphQL type a column's values have
 lists       `boat(id:)` and `boats(first:, filter:, orderBy:)`

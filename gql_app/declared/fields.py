@@ -1,19 +1,21 @@
 """The fields of a type: what shows an attribute of the model, and what a foreign key refers to."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import strawberry
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from strawberry.types.field import StrawberryField
 from strawberry.types.private import is_private
+from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.context import Info
 from gql_app.api.lookups import Lookup
-from gql_app.api.nodes import first_seen
+from gql_app.api.nodes import Node, first_seen
 from gql_app.audiences.kinds import kind_of
 from gql_app.changes.tracking import Tracked
+from gql_app.declared.reading import Ahead, Fields, found_ahead
 from gql_app.declared.shape import DECLARED, Declared, declared
 from gql_app.declared.values import column_of, known_enum, said_of, spoken, values_of
 
@@ -48,21 +50,26 @@ def shows(attribute: InstrumentedAttribute[Any], *, description: str | None = No
     return _Shows(attribute, description)
 
 
-def make_fields(kind: Any, model: type[Tracked]) -> tuple[Mapping[str, str], list[type[Tracked]]]:
-    """Give each field its description or resolver; returns the attributes to be read, and the models it refers to."""
+def make_fields(kind: Any, model: type[Tracked]) -> Fields:
+    """Give each field its description or resolver; returns how they are read."""
     refers: list[type[Tracked]] = []
+    ahead: list[Ahead] = []
+    shown: dict[str, str] = {}
     mapper: Mapper[Any] = sa_inspect(model)
     hints = get_type_hints(kind, include_extras=True)
     own = ("public_id", *(mapper.get_property_by_column(each).key for each in mapper.primary_key))
     names = {name: name for name in (*own, *kind_of(model).columns)}
+    always = {*names}
     inherited = _fields_of_bases(kind)
+    by_hand = _has_fields_by_hand(kind) or not inherited <= {"id"}
     for name, hint in hints.items():
         given = vars(kind).get(name)
         if name in ("_kind", "public_id") or name in inherited or getattr(given, "base_resolver", None) is not None:
             continue
         if isinstance(given, _Related):
-            names[given.attribute.key] = given.attribute.key
+            names[given.attribute.key] = shown[to_camel_case(name)] = given.attribute.key
             if given.by is not None:
+                ahead.append(Ahead(to_camel_case(name), given.attribute.key, given.by))
                 setattr(kind, name, _field_found_by(given, given.by, hint))
                 continue
             target = _target_of(hint, f"{kind.__name__}.{name}")
@@ -76,14 +83,27 @@ def make_fields(kind: Any, model: type[Tracked]) -> tuple[Mapping[str, str], lis
             )
         names[name] = attribute.key
         if is_private(hint):
+            always.add(name)
             if isinstance(given, _Shows):
                 delattr(kind, name)
             continue
+        shown[to_camel_case(name)] = name
         _refuse_another_type(f"{kind.__name__}.{name}", hint, attribute)
         if isinstance(given, _Shows) or (given is None and name in kind.__annotations__):
             described = given.description if isinstance(given, _Shows) else None
             setattr(kind, name, strawberry.field(description=described or said_of(attribute)))
-    return names, refers
+    if by_hand:  # who knows what it reads
+        always |= names.keys()
+    return Fields(names, {field: each for field, each in shown.items() if each not in always}, refers, ahead)
+
+
+def _has_fields_by_hand(kind: type[Any]) -> bool:
+    """Whether fields of its own may read more of an object than the attribute that they show."""
+    given = [each for base in kind.__mro__ if base not in Node.__mro__ for each in vars(base).values()]
+    by_hand = (each for each in given if isinstance(each, StrawberryField))
+    return any(
+        each.base_resolver or each.extensions or each.permission_classes or each.graphql_name for each in by_hand
+    )
 
 
 def _fields_of_bases(kind: type[Any]) -> set[str]:
@@ -108,9 +128,11 @@ def _said(hint: Any) -> str:
 def _field_found_by(given: _Related, by: Lookup[Any, Any], hint: Any) -> Any:
     name = given.attribute.key
 
-    async def resolve(self: Any, info: Info) -> Any:
+    def resolve(self: Any, info: Info) -> Any:
         value = getattr(self, name)
-        return None if value is None else await info.context.load(by, value)
+        if value is None:
+            return None
+        return found_ahead(self, by, value) or info.context.load(by, value)  # GraphQL awaits it
 
     resolve.__annotations__ = {"self": Any, "info": Info, "return": hint}
     return strawberry.field(resolver=resolve, description=given.description or said_of(given.attribute))

@@ -1,38 +1,32 @@
 """Queries for one entity by its id, and for a page of those that the viewer may see."""
 
-import enum
 import inspect
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 from sqlalchemy import Select, select
 from sqlalchemy import inspect as sa_inspect
-from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.connections import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
-    LONGEST_TEXT,
     After,
     Before,
     Connection,
     First,
     Last,
-    Order,
-    OrderDirection,
     Page,
     PageArgs,
 )
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
+from gql_app.api.lookahead import mentioned
 from gql_app.audiences.conditions import Holder, visible
-from gql_app.changes.codec import Codec
-from gql_app.changes.stored import python_type
 from gql_app.changes.tracking import Tracked
+from gql_app.declared.orders import Ordered, Ordering
 from gql_app.declared.shape import Declared
 from gql_app.declared.values import column_of, fit, refuse_secret, said_of, spoken, values_of, words
 
@@ -40,7 +34,7 @@ Attributes = Sequence[InstrumentedAttribute[Any]]
 Id = Annotated[strawberry.ID, strawberry.argument(description="As `id` of the entity shows it.")]
 
 
-def one_and_many(of: Declared, many: str | None, filters: Attributes, orders: Attributes) -> list[type]:
+def one_and_many(of: Declared, many: str | None, filters: Attributes, orders: Sequence[Ordered]) -> list[type]:
     """The types whose fields become queries.
 
     Raises:
@@ -73,9 +67,9 @@ def _one(of: Declared) -> Any:
     )
 
 
-def _many(of: Declared, many: str, filters: Attributes, orders: Attributes) -> Any:
+def _many(of: Declared, many: str, filters: Attributes, orders: Sequence[Ordered]) -> Any:
     filtering = _Filter(of, many, filters) if filters else None
-    ordering = _Ordering(of, many, orders)
+    ordering = Ordering(of, many, orders)
 
     async def resolve(
         self: Any,
@@ -89,14 +83,17 @@ def _many(of: Declared, many: str, filters: Attributes, orders: Attributes) -> A
     ) -> Any:
         viewer = info.context.require_viewer()
         args = PageArgs(first, after, last, before)
-        order = ordering.order(order_by)
-        query = of.select(viewer, order.column.key, order.unique.key)
+        order, asked = ordering.order(order_by), mentioned(info)
+        read = asked | {to_camel_case(order.column.key)}  # its cursors hold it
+        query = of.select(viewer, order.column.key, order.unique.key, asked=read)
         if filtering is not None and filter is not None:
             query = filtering.apply(query, filter, viewer)
         page = Page.of(query, order, args)
         with fit("after" if args.after else "before" if args.before else "filter"):
-            rows = await info.context.read(page.statement)
-        return page.connection(rows, of.of_rows)
+            at_once = filter is None and ordering.is_indexed(order, viewer)
+            rows = await (info.context.look_up if at_once else info.context.read)(page.statement)
+        shown = await of.with_ahead(info.context, page.shown(rows), asked)
+        return page.connection(rows, lambda rows: shown)
 
     kinds: dict[str, Any] = {"return": Connection[of.graphql]}  # type: ignore[name-defined]
     if filtering is not None:
@@ -131,6 +128,7 @@ class _Filter:
     def __init__(self, of: Declared, many: str, attributes: Attributes) -> None:
         self._attributes = {each.key: each for each in attributes}
         self._references = {each.key: referred(each) for each in attributes}
+        self._shown_to_all = {each.name for each in of.fields.ahead}
         fields: dict[str, Any] = {"__annotations__": {}}
         for name, each in self._attributes.items():
             refuse_secret(each)
@@ -151,7 +149,9 @@ class _Filter:
             if target is not None and value is not None:
                 model, theirs = target
                 public_id = id_of(model.__entity__, value, field=f"filter.{to_camel_case(name)}")
-                found = select(theirs).where(model.public_id == public_id, visible(model, holder))
+                found = select(theirs).where(model.public_id == public_id)
+                if name not in self._shown_to_all:
+                    found = found.where(visible(model, holder))
                 query = query.where(attribute.in_(found))
             else:
                 query = query.where(attribute.is_(None) if value is None else attribute == value)
@@ -169,57 +169,3 @@ def referred(attribute: InstrumentedAttribute[Any]) -> tuple[type[Tracked], Any]
         if is_base and issubclass(other.class_, Tracked):
             return other.class_, getattr(other.class_, other.get_property_by_column(keys[0].column).key)
     return None
-
-
-class _Ordering:
-    """By one of these attributes, or by the first of them; by the key where there is none."""
-
-    def __init__(self, of: Declared, many: str, attributes: Attributes) -> None:
-        mapper: Mapper[Any] = sa_inspect(of.model)
-        keys = [getattr(of.model, mapper.get_property_by_column(each).key) for each in mapper.primary_key]
-        self._unique = keys[0] if len(keys) == 1 else of.model.public_id
-        self._first = attributes[0] if attributes else self._unique
-        name = of.graphql.__name__
-        members = [(each.key.upper(), each.key) for each in (attributes or [self._unique])]
-        made: Any = enum.Enum("OrderField", members)  # type: ignore[misc]  # not known before
-        field: Any = strawberry.enum(
-            made, name=f"{name}OrderField", description=f"What {spoken(many)} can be ordered by."
-        )
-        if len({key for key, _ in members}) < len(members):
-            raise TypeError(f"{name} has two orders that differ in upper and lower case only")
-        for value, each in zip(field.__strawberry_definition__.values, attributes or [self._unique], strict=True):
-            _refuse_order(each)
-            value.description = said_of(each)
-        default = field[self._first.key.upper()]
-        fields: dict[str, Any] = {
-            "__annotations__": {"field": field, "direction": OrderDirection | None},
-            "field": strawberry.field(default=default, description="By what."),
-            "direction": strawberry.field(
-                default=None, description="In which direction. Default: the latest first of moments, else ascending."
-            ),
-        }
-        described = f"The order of {spoken(many)}. Those with the same value are ordered by their keys."
-        self.type: Any = strawberry.input(type(f"{name}Order", (), fields), description=described)
-        self._model = of.model
-        latest = ", latest first," if _is_latest_first(self._first) else ""
-        self.said = f"ordered by `{to_camel_case(self._first.key)}`{latest}"
-
-    def order(self, given: Any) -> Order:
-        attribute = self._first if given is None else getattr(self._model, given.field.value)
-        descending = _is_latest_first(attribute)
-        if given is not None and given.direction is not None:
-            descending = given.direction is OrderDirection.DESC
-        return Order(attribute, self._unique, descending=descending)
-
-
-def _refuse_order(attribute: InstrumentedAttribute[Any]) -> None:
-    """Raises TypeError for what a cursor cannot hold."""
-    refuse_secret(attribute)
-    kind: Any = column_of(attribute).type
-    Codec(kind, DefaultDialect())
-    if python_type(kind) is str and not 0 < (kind.length or 0) <= LONGEST_TEXT:
-        raise TypeError(f"{attribute} is too long to order by: a cursor holds it (String({LONGEST_TEXT}) at most)")
-
-
-def _is_latest_first(attribute: InstrumentedAttribute[Any]) -> bool:
-    return python_type(column_of(attribute).type) is datetime

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import ExecutableOption
 from strawberry.utils.str_converters import to_camel_case
 
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.payloads import UserError, faults_as
-from gql_app.audiences.conditions import seen
+from gql_app.audiences.conditions import visible
+from gql_app.audiences.kinds import kind_of
 from gql_app.changes.tracking import Tracked
 from gql_app.declared.shape import Declared, declared
 from gql_app.declared.values import camel, fit, known_enum, spoken, words
@@ -50,6 +52,8 @@ class _Parameter:
     default: Any
     description: str
     is_checked: bool = True
+    by_id: Select[Any] | None = None
+    """The statement for the entity, whoever may see it."""
 
 
 def mutation(of: type[Any], *, roles: Sequence[enum.Enum | str] = ()) -> Callable[[F], F]:
@@ -58,7 +62,8 @@ def mutation(of: type[Any], *, roles: Sequence[enum.Enum | str] = ()) -> Callabl
     It is for signed-in people; with ``roles`` for those who have one of them, and for admins.
 
     Its first two parameters are the session and the viewer, the others make the input. `Annotated[str, "…"]` describes
-    one. Expected failures (`UserFault`) become ``errors`` of the payload, and nothing is written then.
+    one; `Annotated[Boat, joinedload(Boat.skipper)]` loads the boat so. Expected failures (`UserFault`) become
+    ``errors`` of the payload, and nothing is written then.
 
     Raises:
         TypeError: it is no such function.
@@ -88,7 +93,7 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
     if not said:
         raise TypeError(f"{name} has no docstring: it is what people read about the mutation")
     parameters = _parameters(work, of.model)
-    payload, given = _payload(of, name), _input(parameters, name)
+    payload, given, shown = _payload(of, name), _input(parameters, name), words(of.graphql.__name__)
 
     async def resolve(self: Any, info: Info, input: Any) -> Any:
         viewer = info.context.require_role(*roles) if roles else info.context.require_viewer()
@@ -103,7 +108,7 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
             return of.of(session, viewer, entity)
 
         with fit(None):
-            return payload(**{words(of.graphql.__name__): await info.context.write(run)})
+            return payload(**{shown: await info.context.write(run)})
 
     described = strawberry.argument(description=f"What `{to_camel_case(name)}` takes.")
     resolve.__annotations__ = {
@@ -150,7 +155,9 @@ def _parameter(given: inspect.Parameter, hint: Any, own: type[Tracked] | None) -
     if _is_model(hint):
         field = "id" if hint is own else f"{given.name}_id"
         described = said or f"The id of the {spoken(given.name)}."
-        return _Parameter(given.name, field, hint, hint, given.default, described, ANYBODY not in notes)
+        options = [note for note in notes if isinstance(note, ExecutableOption)]
+        by_id = select(hint).where(hint.public_id == bindparam("public_id")).options(*options)
+        return _Parameter(given.name, field, hint, hint, given.default, described, ANYBODY not in notes, by_id)
     if any(_is_model(one) for one in get_args(hint)):
         raise TypeError(f"{given.name} may be left out: take its id as a text, and look it up")
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -192,10 +199,16 @@ def _value(parameter: _Parameter, given: Any) -> Any:
 
 
 def _load(session: Session, viewer: Viewer, parameter: _Parameter, value: Any) -> Any:
-    if parameter.model is None:
+    model, query = parameter.model, parameter.by_id
+    if model is None or query is None:
         return value
-    query = seen(parameter.model, viewer) if parameter.is_checked else select(parameter.model)
-    found = session.scalar(query.where(parameter.model.public_id == value))
+    by_row = viewer.can_tell(model)
+    if parameter.is_checked and not by_row:
+        query = query.where(visible(model, viewer))
+    found = session.scalar(query, {"public_id": value})
+    if found is not None and parameter.is_checked and by_row:
+        deciding = {name: getattr(found, name) for name in kind_of(model).columns}
+        found = found if viewer.covers(model, deciding) else None
     if found is None:
         raise NotFound(field=to_camel_case(parameter.field))
     return found

@@ -12,7 +12,6 @@ from strawberry.utils.str_converters import to_camel_case
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.lookups import Lookup
-from gql_app.api.nodes import first_seen
 from gql_app.audiences.kinds import root_of
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -70,7 +69,7 @@ def _event(of: Declared, attribute: InstrumentedAttribute[Any], actor: Actor | N
     name, values = of.graphql.__name__, values_of(attribute)
 
     async def now(self: Any, info: Info) -> Any:
-        return await first_seen(info.context, of.kind, of.by_public_id, self.event.entity_id)
+        return await of.as_it_is_now(info.context, self.event.entity_id)
 
     def old(self: Any) -> Any:
         return value_of(attribute, self.event.old_value)

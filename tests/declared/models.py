@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Date, Enum, Float, ForeignKey, ForeignKeyConstraint, Integer, Numeric, String, Time, Uuid
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from gql_app import Audience, BigId, Timestamped, Tracked, UtcDateTime, owner, person, role, tracked
 
@@ -54,6 +54,8 @@ class Rental(Tracked, Timestamped, Base):
         Enum(RentalStatus, native_enum=False, length=16), default=RentalStatus.OFFERED
     )
     ended_because: Mapped[str | None] = tracked(String(200), doc="Why it has ended; null while it lasts.")
+
+    renter: Mapped[Tenant] = relationship(viewonly=True, lazy="raise", foreign_keys=renter_id)
 
 
 class Truck(Tracked, Base):

@@ -134,7 +134,7 @@ def test_fields_may_be_inherited_or_described_by_hand() -> None:
         pieces: int | None = strawberry.field(description="How many.")
 
     found: Any = Sent.__gql_app_entity__  # type: ignore[attr-defined]
-    assert {"label", "pieces"} <= set(found.names)
+    assert {"label", "pieces"} <= set(found.fields.names)
     text = str(build([Vertical("sent", entities=(Sent,))]))
     assert "type Sent implements Node & Labelled" in text or "type Sent implements Labelled & Node" in text
 

@@ -12,7 +12,7 @@ from gql_app.accounts import Role, User
 
 
 class FuelRequestStatus(enum.Enum):
-    """Where a request stands. `label` is how people read it."""
+    """Where a fuel request stands."""
 
     PENDING = "PENDING"
     REJECTED = "REJECTED"
@@ -20,6 +20,7 @@ class FuelRequestStatus(enum.Enum):
 
     @property
     def label(self) -> str:
+        """How people read it."""
         return self.value.capitalize()
 
 
@@ -53,15 +54,19 @@ class FuelRequest(Tracked, Timestamped, Base):
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    requester_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"))
+    requester_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id"), doc="Who asks.")
     status: Mapped[FuelRequestStatus] = tracked(
-        Enum(FuelRequestStatus, native_enum=False, length=16), default=FuelRequestStatus.PENDING
+        Enum(FuelRequestStatus, native_enum=False, length=16),
+        default=FuelRequestStatus.PENDING,
+        doc="Where it stands.",
     )
-    litres: Mapped[Decimal] = tracked(Litres)
-    note: Mapped[str | None] = tracked(Text)
-    decided_by_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id"))
-    decided_at: Mapped[datetime | None]
-    decision_note: Mapped[str | None] = tracked(Text)
+    litres: Mapped[Decimal] = tracked(Litres, doc="How much is asked for, with two decimals.")
+    note: Mapped[str | None] = tracked(Text, doc="What it is for, in the requester's words.")
+    decided_by_id: Mapped[int | None] = mapped_column(
+        BigId, ForeignKey("users.id"), doc="Who has decided; null while it is pending."
+    )
+    decided_at: Mapped[datetime | None] = mapped_column(doc="When it was decided; null while it is pending.")
+    decision_note: Mapped[str | None] = tracked(Text, doc="What the approver has to say about it.")
 
     requester: Mapped[User] = relationship(viewonly=True, lazy="raise", foreign_keys=requester_id)
 

@@ -4,24 +4,14 @@ from pathlib import Path
 
 from gql_app import Vertical
 from gql_app.accounts import ACCOUNTS
-from gql_app.demo.fuel_requests import rules
-from gql_app.demo.fuel_requests.graphql import (
-    FuelRequestMutations,
-    FuelRequestQueries,
-    FuelRequestSubscriptions,
-    seen_by_public_id,
-)
-from gql_app.demo.fuel_requests.models import FuelRequest
+from gql_app.demo.fuel_requests import graphql, rules, service
 
 FUEL_REQUESTS = Vertical(
     "fuel_requests",
-    migrations=Path(__file__).parent / "migrations",
-    models=(FuelRequest,),
     needs=(ACCOUNTS,),
-    queries=(FuelRequestQueries,),
-    mutations=(FuelRequestMutations,),
-    subscriptions=(FuelRequestSubscriptions,),
-    nodes={"FuelRequest": seen_by_public_id},
+    entities=(graphql.FuelRequest,),
+    migrations=Path(__file__).parent / "migrations",
+    mutations=(service.submit_fuel_request, service.decide_fuel_request),
     rules=(rules.tell_requester,),
     templates=rules.TEMPLATES,
 )
