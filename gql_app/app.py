@@ -156,7 +156,7 @@ class App:
             self.settings,
             self.resources,
             _client=client,
-            arrived_at=self.feed.position,
+            arrived_at=self.feed.cursor,
             look_again=self.application.authentication.look_again,
         )
         return self._with_viewer(context, authorization)
@@ -165,7 +165,7 @@ class App:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
             catalog = self.application.catalog
-            shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at, catalog)
+            shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at.position, catalog)
             viewer = await self.application.authentication.viewer_of(shown)
             if viewer is not None and not viewer.is_on:
                 viewer = None
@@ -213,7 +213,7 @@ def create_asgi(app: App) -> ASGIApp:
     engine = Engine(build(app.application.verticals, fast=settings.fast), fast=settings.fast)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping)
-    websocket = WebSocketEndpoint(engine, app.make_context, fast=settings.fast)
+    websocket = WebSocketEndpoint(engine, app.make_context, lambda: app.feed.cursor, fast=settings.fast)
     whole: ASGIApp = ShortWay("/graphql", http, websocket, Starlette(routes=_routes(app), lifespan=lifespan))
     if origins := list(settings.cors_origins):
         whole = CORSMiddleware(whole, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])

@@ -4,10 +4,12 @@
     ├── UserFault            expected; a mutation returns it in its payload's ``errors``
     │   ├── Invalid · NotFound · Taken · Conflict · BadCredentials · RateLimited
     ├── AccessError          a GraphQL error, never a payload error
-    │   ├── Unauthenticated · Forbidden
-    ├── CursorExpired        the change log no longer reaches back that far
+    │   ├── Unauthenticated · SessionReplaced · Forbidden
+    ├── CursorExpired        the change log no longer holds the event of this cursor
     ├── Undecodable          a value of one event was written by another version
-    ├── Unavailable          an outage: what has this path was not done, and may be tried again
+    ├── Interrupted          a stream ends as with a lost line, and goes on at its cursor when the client comes back
+    │   ├── Unavailable      an outage: what has this path was not done, and may be tried again
+    │   ├── Overloaded · Stopping
     ├── OutcomeUnknown       an outage in a commit: whether it was done is to be looked up
     └── ConfigurationError   the service refuses to start
 
@@ -31,7 +33,10 @@ class ErrorCode(enum.Enum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
     FORBIDDEN = "FORBIDDEN"
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    SESSION_REPLACED = "SESSION_REPLACED"
     UNAVAILABLE = "UNAVAILABLE"
+    OVERLOADED = "OVERLOADED"
+    STOPPING = "STOPPING"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     UNDECODABLE = "UNDECODABLE"
 
@@ -40,6 +45,8 @@ class GqlAppError(Exception):
     """Something went wrong."""
 
     code: ClassVar[ErrorCode | str] = ErrorCode.INVALID
+    retryable: ClassVar[bool] = False
+    """Whether the same request, or the same subscription after its last cursor, may succeed a little later."""
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
@@ -48,7 +55,7 @@ class GqlAppError(Exception):
     @property
     def extensions(self) -> dict[str, object]:
         """What a GraphQL error about this carries under ``extensions``."""
-        return {"code": code_text(type(self))}
+        return {"code": code_text(type(self)), "retryable": self.retryable}
 
 
 def code_text(kind: type[GqlAppError]) -> str:
@@ -97,6 +104,7 @@ class RateLimited(UserFault):
     """Too many attempts; try again later."""
 
     code = ErrorCode.RATE_LIMITED
+    retryable = True
 
     def __init__(self, message: str | None = None, *, retry_after: float) -> None:
         super().__init__(message)
@@ -119,12 +127,18 @@ class Unauthenticated(AccessError):
     code = ErrorCode.UNAUTHENTICATED
 
 
+class SessionReplaced(AccessError):
+    """The password was changed, which ended this session: go on with the token of the new one, or sign in again."""
+
+    code = ErrorCode.SESSION_REPLACED
+
+
 class Forbidden(AccessError):
     """Your role does not allow this."""
 
 
 class CursorExpired(GqlAppError):
-    """The change log no longer reaches back to this cursor; load the present state, then subscribe anew."""
+    """The change log no longer holds the event of this cursor; load the present state, then subscribe anew."""
 
     code = ErrorCode.CURSOR_EXPIRED
 
@@ -141,12 +155,30 @@ class Undecodable(GqlAppError):
     """A value of this event was written by another version of the service, and cannot be read by this one."""
 
     code = ErrorCode.UNDECODABLE
+    retryable = True
 
 
-class Unavailable(GqlAppError):
-    """The database cannot be reached at present; try again soon."""
+class Interrupted(GqlAppError):
+    """The stream was interrupted; subscribe again after the last cursor."""
 
     code = ErrorCode.UNAVAILABLE
+    retryable = True
+
+
+class Unavailable(Interrupted):
+    """The database cannot be reached at present; try again soon."""
+
+
+class Overloaded(Interrupted):
+    """What was sent was left unread for too long; subscribe again after the last cursor."""
+
+    code = ErrorCode.OVERLOADED
+
+
+class Stopping(Interrupted):
+    """The process stops; subscribe again after the last cursor, and another one will answer."""
+
+    code = ErrorCode.STOPPING
 
 
 class OutcomeUnknown(GqlAppError):

@@ -33,6 +33,13 @@ class NodeQueries:
             raise Invalid("That is not an id.", field="id")
         return next(iter(await find_nodes(info.context, [id])))
 
+    @strawberry.field(
+        description="The cursor of the change log before anything of this operation is read. Ask for it beside what "
+        "you load, and subscribe `after` it: no change is missed, and one or the other may come that you have already."
+    )
+    def position(self, info: Info) -> str:
+        return str(info.context.arrived_at)
+
     @strawberry.field(description="The same for several, in their order.")
     async def nodes(self, info: Info, ids: Ids) -> list[Node | None]:
         if len(ids) > LARGEST_PAGE:

@@ -18,7 +18,7 @@ from gql_app.changes.scope import Scope
 from gql_app.changes.topics import Topic
 from gql_app.changes.watch import Lifetime
 from gql_app.db import Database
-from gql_app.errors import GqlAppError, Unauthenticated
+from gql_app.errors import GqlAppError, SessionReplaced, Unauthenticated
 
 NO_ROLES: frozenset[str] = frozenset()
 
@@ -30,7 +30,7 @@ class Viewer:
     `id` is what owners and people are known by in the models' columns. `roles` are names, as audiences have them. An
     admin sees all kinds that are not kept from admins. `as_of` is the log position up to which all of this is known to
     hold. `session_id` is her session, where the application keeps sessions. Her streams end at `expires_at`, and when
-    an event matches one of the topics of `ends_with`.
+    an event matches one of the topics of `ends_with`; or of `replaced_with`, if another session may take its place.
     """
 
     id: int
@@ -40,6 +40,7 @@ class Viewer:
     expires_at: datetime | None = None
     session_id: UUID | None = None
     ends_with: tuple[Topic, ...] = ()
+    replaced_with: tuple[Topic, ...] = ()
     catalog: Catalog = ALL
     """The models of the application, which sets it."""
     granted: frozenset[str] | None = None
@@ -62,6 +63,7 @@ class Viewer:
         until: dict[Topic, GqlAppError] = {
             topic: Unauthenticated("This session has ended; sign in again.") for topic in self.ends_with
         }
+        until |= {topic: SessionReplaced() for topic in self.replaced_with}
         expired = Unauthenticated("This session has expired; sign in again.")
         return Lifetime(until, self.as_of, self.expires_at, expired)
 

@@ -66,9 +66,10 @@ _NAMES = {role: frozenset((role.name,)) for role in Role}
 def viewer_of(
     user_id: int, role: Role, session_id: UUID, expires_at: datetime, as_of: int, catalog: Catalog = ALL
 ) -> Viewer:
-    """A user in one of her sessions: when it is revoked, her streams end."""
-    ends_with = (Topic("Session", "revoked_at", session_id),)
-    return Viewer(user_id, _NAMES[role], role is Role.ADMIN, as_of, expires_at, session_id, ends_with, catalog)
+    """A user in one of her sessions: when it is revoked, her streams end; a new password puts another in its place."""
+    revoked = (Topic("Session", "revoked_at", session_id),)
+    changed = (Topic("User", "password_hash", owner_id=user_id, changed=True),)
+    return Viewer(user_id, _NAMES[role], role is Role.ADMIN, as_of, expires_at, session_id, revoked, changed, catalog)
 
 
 _ROLE = select(_users.role).where(_users.id == bindparam("user_id"))

@@ -25,8 +25,8 @@ from gql_app.api.lookups import Lookup
 from gql_app.audiences.conditions import Holder
 from gql_app.audiences.kinds import kind_of
 from gql_app.changes.capture import act_as
+from gql_app.changes.cursors import BEGINNING, Cursor, parse_cursor
 from gql_app.changes.feed import Feed
-from gql_app.changes.log import parse_cursor
 from gql_app.changes.models import NO_KEYS, ChangeEvent
 from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.topics import Topic
@@ -49,16 +49,17 @@ class Stream(AsyncIterator[T], Generic[T]):
     subscriber may see.
     """
 
-    __slots__ = ("_by_scope", "_context", "_of", "_wanted", "identity", "viewer", "watch")
+    __slots__ = ("_by_scope", "_context", "_of", "_wanted", "begins_after", "identity", "viewer", "watch")
 
     def __init__(
         self,
         context: "Context",
         topics: tuple[Topic, ...],
-        position: int,
+        after: Cursor,
         of: Callable[..., T | None],
         *,
         by_scope: bool = False,
+        resumed: bool = False,
     ) -> None:
         self.identity = _once(identity_of(of, (Context, StrawberryInfo, Viewer)))
         self.viewer = viewer = context.require_viewer()
@@ -66,10 +67,11 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._wanted = topics
         self._of = of
         self._by_scope = by_scope
+        self.begins_after = after
         # What an event loads may be seen by keys that decide about no event of these topics.
         renewal = Renewal(viewer.renewed_by, self.look_again, at_first=bool(viewer.catalog.granted_kinds))
         self.watch: Watch = context.feed.watch(
-            topics, viewer.scope, after=position, lifetime=viewer.lifetime, renewal=renewal
+            topics, viewer.scope, after=after, lifetime=viewer.lifetime, renewal=renewal, resumed=resumed
         )
 
     async def look_again(self) -> Interest:
@@ -111,7 +113,7 @@ class Context:
     resources: Mapping[type, object]
     _viewer: Viewer | None = None
     token_is_dead: bool = False
-    arrived_at: int = 0
+    arrived_at: Cursor = BEGINNING
     _client: str = ""
     last_event_id: str | None = None
     private: bool = False
@@ -147,6 +149,10 @@ class Context:
         ``scope`` is what decides about the event, the same for all who share the answer.
         """
         return replace(self, private=False, _viewer=viewer, _scope=scope, _loaders={})
+
+    def afresh(self) -> "Context":
+        """The same for the next value of a subscription without events of the log: nothing loaded yet."""
+        return replace(self, _loaders={})
 
     def resource(self, kind: type[T]) -> T:
         """What the app keeps one of, by its class."""
@@ -274,9 +280,10 @@ class Context:
             TypeError: ``of`` depends on who looks (see `identity_of`).
         """
         self.require_viewer()
-        resume = after if after is not None else self.last_event_id
-        position = self.arrived_at if resume is None else parse_cursor(resume)
-        return Stream(self, tuple(topics), position, of, by_scope=by_scope)
+        # A browser that comes back repeats its old address, and says here what it has seen since.
+        resume = self.last_event_id if self.last_event_id is not None else after
+        begin = self.arrived_at if resume is None else parse_cursor(resume)
+        return Stream(self, tuple(topics), begin, of, by_scope=by_scope, resumed=resume is not None)
 
 
 Info = StrawberryInfo[Context, None]

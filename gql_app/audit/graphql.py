@@ -16,6 +16,7 @@ from gql_app.api.connections import Connection, PageArgs
 from gql_app.api.context import Info
 from gql_app.api.ids import decode_id, encode_id
 from gql_app.changes import log, pages
+from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeEvent, ChangeKind
 from gql_app.changes.scope import Interest
 from gql_app.changes.topics import Topic
@@ -100,11 +101,15 @@ class _Window:
 
 
 def _read(session: DbSession, viewer: Viewer, topic: Topic, args: PageArgs) -> _Window:
+    after = None if args.after is None else parse_cursor(args.after)
+    before = None if args.before is None else parse_cursor(args.before, field="before")
+    for each in filter(None, (after, before)):
+        log.verify(session, each)
     events = pages.window(
         session,
         Interest.of([topic], viewer.scope),
-        after=None if args.after is None else log.parse_cursor(args.after),
-        before=None if args.before is None else log.parse_cursor(args.before),
+        after=None if after is None else after.position,
+        before=None if before is None else before.position,
         limit=args.size + 1,
         backward=args.backward,
     )

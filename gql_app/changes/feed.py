@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 
 from gql_app.changes import log
+from gql_app.changes.cursors import BEGINNING, Cursor, mark_of
 from gql_app.changes.doorbell import Doorbell
 from gql_app.changes.history import History
 from gql_app.changes.routing import Listener, Router
@@ -28,7 +29,7 @@ class Feed:
 
     def __init__(self, db: Database, doorbell: Doorbell, *, poll_seconds: float = 1.0) -> None:
         self.db = db
-        self.position = 0
+        self.cursor = BEGINNING
         self._bell = doorbell.bell(news=True)
         self._poll = poll_seconds
         self._router = Router()
@@ -37,13 +38,18 @@ class Feed:
         self.history = History(db)
 
     @property
+    def position(self) -> int:
+        """Where it stands: all events up to here have been handed on."""
+        return self.cursor.position
+
+    @property
     def watches(self) -> int:
         """How many watches are open."""
         return len(self._watches)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self.position = await self.db.read(log.head)
+        self.cursor = await self.db.read(log.end)
         task = asyncio.create_task(self._tail())
         try:
             yield
@@ -55,13 +61,14 @@ class Feed:
         topics: Iterable[Topic],
         scope: Scope,
         *,
-        after: int,
+        after: Cursor,
         lifetime: Lifetime | None = None,
         renewal: Renewal | None = None,
+        resumed: bool = False,
     ) -> Watch:
-        """Watch for what comes after this position (`Feed.position`: from now on)."""
+        """Watch for what comes after this position (`Feed.cursor`: from now on)."""
         interest = Interest.of(topics, scope)
-        return Watch(self, interest, lifetime or Lifetime(as_of=self.position), after, renewal)
+        return Watch(self, interest, lifetime or Lifetime(as_of=self.position), after, renewal, resumed=resumed)
 
     def opened(self, watch: Watch) -> None:
         self._watches.add(watch)
@@ -88,16 +95,18 @@ class Feed:
         async with self._looking:
             while True:
                 try:
-                    events = await log.news(self.db, self.position)
-                except CursorExpired as expired:  # pruned before this process had read it
-                    head = await self.db.read(log.head)
+                    events = await log.news(self.db, self.cursor)
+                except CursorExpired as expired:  # pruned before this process had read it, or put back
+                    end = await self.db.read(log.end)
+                    logger.warning("the change log has no event %s any more: all streams begin anew", self.cursor)
+                    self.history.forget()
                     # No await from here on: a watch opened in between would miss what is jumped over.
                     for watch in tuple(self._watches):
                         watch.end(expired)
-                    self.position = head
-                    return head
+                    self.cursor = end
+                    return end.position
                 for event in events:
-                    self.position = event.position
+                    self.cursor = Cursor(event.position, mark_of(event.change_set))
                     self._router.route(event)
                 if len(events) < log.PAGE:
                     return self.position

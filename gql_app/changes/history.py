@@ -26,6 +26,10 @@ class History:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._pages: OrderedDict[tuple[Interest, int], Sequence[ChangeEvent]] = OrderedDict()
 
+    def forget(self) -> None:
+        """The log is another one: it was put back to an earlier state."""
+        self._pages.clear()
+
     async def page(self, interest: Interest, after: int, upto: int, size: int) -> Sequence[ChangeEvent]:
         """The first ``size`` events with ``after < position <= upto``. Raises CursorExpired."""
         key = (interest, after)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from gql_app.changes.cursors import Cursor, mark_of
 from gql_app.changes.models import (
     SELECT_EVENTS,
     ChangeAudience,
@@ -15,7 +16,7 @@ from gql_app.changes.models import (
     read_keys,
 )
 from gql_app.db import Database, moment
-from gql_app.errors import CursorExpired, Invalid
+from gql_app.errors import CursorExpired
 
 PAGE = 500
 """Events read in one statement."""
@@ -23,21 +24,39 @@ CLOCK_SKEW = timedelta(minutes=1)
 """How far ahead of the database's clock the time of an event may be; one that is further ahead is wrong."""
 
 
-def parse_cursor(cursor: str) -> int:
-    """The position that a cursor stands for.
-
-    Raises:
-        Invalid: this was never a cursor.
-    """
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
-        raise Invalid("That is not a cursor of the change log; send one that an event carried.", field="after")
-    return int(cursor)
-
-
 def head(session: Session) -> int:
     """The position of the last event (or of the last pruned one; 0 for a log that never had any)."""
     last = session.scalar(select(func.max(ChangeRecord.position)))
     return max(last or 0, floor(session))
+
+
+def end(session: Session) -> Cursor:
+    """The cursor of the last event. Without a mark if the log is empty, or that event is pruned."""
+    position = head(session)
+    change_set = session.scalar(_CHANGE_SET, {"position": position})
+    return Cursor(position, "" if change_set is None else mark_of(change_set))
+
+
+def verify(session: Session, cursor: Cursor) -> None:
+    """Whether the log still has the event that the cursor names.
+
+    A cursor without a mark is taken as it is, if the log reaches that far. Of the last event that was pruned nothing is
+    known any more but its position.
+
+    Raises:
+        CursorExpired: that event is gone: pruned, or not in the backup that the database was restored from.
+    """
+    change_set = session.scalar(_CHANGE_SET, {"position": cursor.position})
+    is_here = change_set is not None and cursor.mark in ("", mark_of(change_set))
+    if not is_here and (change_set is not None or cursor.position != floor(session)):
+        raise CursorExpired(str(floor(session)))
+
+
+async def still_has(db: Database, cursor: Cursor) -> None:
+    """The same as a look-up, for those who come back: many at once after a deploy."""
+    rows = await db.look_up(_CHANGE_SET, {"position": cursor.position})
+    if not rows or cursor.mark not in ("", mark_of(rows[0].change_set)):
+        await db.look_up(verify, cursor)
 
 
 def floor(session: Session) -> int:
@@ -69,21 +88,37 @@ def page(
     return events
 
 
-_NEWS = SELECT_EVENTS.where(ChangeRecord.__table__.c.position > bindparam("after")).order_by("position").limit(PAGE)
+_POSITION = ChangeRecord.__table__.c.position
+_NEWS = SELECT_EVENTS.where(bindparam("after") <= _POSITION).order_by("position").limit(PAGE + 1)
 _FLOOR = select(ChangeLogState.__table__.c.pruned_through)
+_CHANGE_SET = select(ChangeRecord.__table__.c.change_set).where(
+    ChangeRecord.__table__.c.position == bindparam("position")
+)
 
 
-async def news(db: Database, after: int) -> Sequence[ChangeEvent]:
+async def news(db: Database, after: Cursor) -> Sequence[ChangeEvent]:
     """The same as `page` for all events, as a look-up: what the feed asks for after every commit.
 
-    The log's beginning is read after the events: what was pruned in between is noticed, too.
+    The event of the cursor is read, too: if it is another one, or is not there, the log was put back to an earlier
+    state (a failover that took the last commits, a restored backup). The log's beginning is read after the events: what
+    was pruned in between is noticed.
+
+    Raises:
+        CursorExpired: events after the cursor have been pruned, or its own is gone.
     """
-    rows = await db.look_up(_NEWS, {"after": after})
-    if not rows or rows[0].position != after + 1:
-        floors = await db.look_up(_FLOOR)
-        if floors and after < floors[0].pruned_through:
-            raise CursorExpired(str(floors[0].pruned_through))
-    return [ChangeEvent.of(row) for row in rows]
+    rows = await db.look_up(_NEWS, {"after": after.position})
+    events = [ChangeEvent.of(row) for row in rows]
+    if events and events[0].position == after.position:
+        if after.mark in ("", mark_of(events[0].change_set)):
+            return events[1:]
+        is_gone = True
+    else:
+        is_gone = bool(after.mark)
+    floors = await db.look_up(_FLOOR)
+    pruned = floors[0].pruned_through if floors else 0
+    if after.position < pruned or (is_gone and after.position != pruned):
+        raise CursorExpired(str(pruned))
+    return events
 
 
 def cut(moments: Iterable[datetime], before: datetime) -> int:

@@ -12,6 +12,7 @@ from sqlalchemy import Enum, Index, Row, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gql_app.audiences.declaration import USER, key_text
+from gql_app.changes.cursors import Cursor, mark_of
 from gql_app.db import Base, BigId
 
 AUDIENCE = "audience"
@@ -155,7 +156,7 @@ class ChangeEvent:
     @property
     def cursor(self) -> str:
         """Where a subscriber that has seen this event stands."""
-        return str(self.position)
+        return str(Cursor(self.position, mark_of(self.change_set)))
 
     @property
     def keys(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, or_, true
 
-from gql_app.changes.models import ChangeEvent, ChangeRecord
+from gql_app.changes.models import ChangeEvent, ChangeKind, ChangeRecord
 
 _COLUMNS = ("entity_type", "attribute", "entity_id", "owner_id", "new_value")
 
@@ -15,7 +15,8 @@ class Topic(NamedTuple):
     """The events that a subscriber wants: each field is a value, or None for any.
 
     `key` is one of those who may read the event, `lost` one of those who could see the entity until then. `turns`:
-    only events which tell that the entity came or left, for anybody.
+    only events which tell that the entity came or left, for anybody. `changed`: only those of an entity that was there
+    before and is there after.
     """
 
     entity_type: str | None = None
@@ -24,6 +25,7 @@ class Topic(NamedTuple):
     owner_id: int | None = None
     new_value: str | None = None
     turns: bool | None = None
+    changed: bool | None = None
     key: str | None = None
     lost: str | None = None
 
@@ -39,7 +41,8 @@ class Topic(NamedTuple):
         columns = ChangeRecord.__table__.c
         given = ((name, value) for name, value in self._asdict().items() if name in _COLUMNS and value is not None)
         turns = columns.audience_before.is_not(None) if self.turns else true()
-        return and_(true(), *(columns[name] == value for name, value in given), turns)
+        changed = columns.kind == ChangeKind.UPDATED if self.changed else true()
+        return and_(true(), *(columns[name] == value for name, value in given), turns, changed)
 
     @property
     def shape(self) -> tuple[bool, ...]:
@@ -63,7 +66,8 @@ def matching(event: ChangeEvent, shape: tuple[bool, ...]) -> Iterator[Topic]:
 
 def _values(event: ChangeEvent) -> tuple[Any, ...]:
     """In the order of a topic's fields, but for the keys."""
-    return event.entity_type, event.attribute, event.entity_id, event.owner_id, event.new_value, event.turns
+    changed = event.kind is ChangeKind.UPDATED
+    return event.entity_type, event.attribute, event.entity_id, event.owner_id, event.new_value, event.turns, changed
 
 
 def any_of(topics: Iterable[Topic]) -> ColumnElement[bool]:

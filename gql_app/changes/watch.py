@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gql_app.changes import log
+from gql_app.changes.cursors import Cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.scope import Interest
 from gql_app.changes.topics import Topic, any_of
-from gql_app.errors import GqlAppError, Invalid, Unauthenticated
+from gql_app.errors import CursorExpired, GqlAppError, Unauthenticated
 
 if TYPE_CHECKING:
     from gql_app.changes.feed import Feed
@@ -62,8 +63,16 @@ class Watch(AsyncIterator[ChangeEvent]):
     """
 
     def __init__(
-        self, feed: "Feed", interest: Interest, lifetime: "Lifetime", after: int, renewal: Renewal | None = None
+        self,
+        feed: "Feed",
+        interest: Interest,
+        lifetime: "Lifetime",
+        after: Cursor,
+        renewal: Renewal | None = None,
+        *,
+        resumed: bool = False,
     ) -> None:
+        """``resumed``: somebody has come with the cursor, and it is to be seen whether the log has its event."""
         self.interest = interest
         self.lifetime = lifetime
         self.feed = feed
@@ -71,8 +80,9 @@ class Watch(AsyncIterator[ChangeEvent]):
         """Is called first when it may hear of more or less from now on."""
         self._renewal = renewal
         self._buffer: list[ChangeEvent] = []  # an empty deque takes 760 bytes, and nearly all are empty
-        self._scanned = after
-        self._behind = after != feed.position
+        self._scanned = after.position
+        self._behind = after.position != feed.position
+        self._claimed = after if resumed and after != feed.cursor else None
         self._vetted = lifetime.as_of >= feed.position
         self._stale = renewal is not None and renewal.at_first
         self._ended: GqlAppError | None = None
@@ -94,6 +104,11 @@ class Watch(AsyncIterator[ChangeEvent]):
     def stale(self) -> bool:
         """Whether it is still to be found out what it hears of from now on."""
         return self._stale
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that has happened was handed out, or is followed by somebody else."""
+        return not (self._claimed or self._stale or self._buffer or self._behind) and self._vetted
 
     @property
     def ended(self) -> bool:
@@ -181,7 +196,9 @@ class Watch(AsyncIterator[ChangeEvent]):
         while True:
             if self._ended is not None:
                 raise self._ended
-            if not self._vetted:
+            if self._claimed is not None:
+                await self._verify(self._claimed)
+            elif not self._vetted:
                 await self._vet()
             elif self._stale:
                 await self._find_out()
@@ -196,6 +213,13 @@ class Watch(AsyncIterator[ChangeEvent]):
         while (event := await self.fetch()) is None:
             await self.wait()
         return event
+
+    async def _verify(self, claimed: Cursor) -> None:
+        """Must hold: nobody goes on behind an event that the log does not have. Raises CursorExpired."""
+        if claimed.position > self.feed.position:
+            await self.feed.look()
+        await log.still_has(self.feed.db, claimed)
+        self._claimed = None
 
     async def _vet(self) -> None:
         """Look for what was committed after the viewer was looked up and before this watch was routed to."""
@@ -236,7 +260,7 @@ class Watch(AsyncIterator[ChangeEvent]):
         if self._scanned > upto:
             upto = await self.feed.look()
             if self._scanned > upto:
-                raise Invalid("That cursor is ahead of the change log; it comes from elsewhere.", field="after")
+                raise CursorExpired(str(await self.feed.db.read(log.floor)))
         interest = self.interest
         found = await self.feed.history.page(interest, self._scanned, upto, BUFFER)
         if self._stale or self.interest is not interest:

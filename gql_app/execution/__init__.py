@@ -7,6 +7,8 @@ direct       resolvers without arguments, called directly
 plans        how to read selections, found out once per document
 executor     reads them so
 subscription what comes of the events of one subscription
+patience     how long a stream waits for a database that is away
+plain        a subscription whose events are not those of the change log
 sharing      one execution for all subscriptions that get the same answer
 answers      what is answered; masking what is nobody's business
 """

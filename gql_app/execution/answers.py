@@ -42,6 +42,14 @@ class Answer:
         return found
 
 
+def cause(error: GraphQLError) -> Exception | None:
+    """What a resolver raised; None for an error of GraphQL's own."""
+    found = error.original_error
+    while isinstance(found, GraphQLError) and found.original_error is not None:
+        found = found.original_error
+    return found
+
+
 def answer(result: ExecutionResult, *, cursor: str | None = None, request_error: bool = False) -> Answer:
     body: dict[str, Any] = {}
     errors = result.errors
@@ -72,9 +80,7 @@ def present(error: GraphQLError) -> dict[str, Any]:
 
     An outage is told as one: the client may try again.
     """
-    original = error.original_error
-    while isinstance(original, GraphQLError) and original.original_error is not None:
-        original = original.original_error
+    original = cause(error)
     shown: dict[str, Any]
     if original is not None and not isinstance(original, GqlAppError) and is_outage(original):
         logger.warning("not answered, the database is away: %r", original)
@@ -85,13 +91,13 @@ def present(error: GraphQLError) -> dict[str, Any]:
             extensions["field"] = original.field
         shown = {"message": original.message, "extensions": extensions}
     elif original is None or isinstance(original, GraphQLError):
-        code = {"code": "BAD_USER_INPUT"} | dict(error.extensions or {})
+        code = {"code": "BAD_USER_INPUT", "retryable": False} | dict(error.extensions or {})
         shown = {"message": _SENT_VALUE.sub(".", error.message), "extensions": code}
     else:
         error_id = secrets.token_hex(6)
         logger.error("unexpected error %s at %s", error_id, error.path, exc_info=original)
         message = "Something went wrong on our side. It was logged under the id in `extensions`."
-        shown = {"message": message, "extensions": {"code": "INTERNAL", "errorId": error_id}}
+        shown = {"message": message, "extensions": {"code": "INTERNAL", "retryable": False, "errorId": error_id}}
     if error.locations:
         shown["locations"] = [location.formatted for location in error.locations]
     if error.path:

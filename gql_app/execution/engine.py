@@ -11,10 +11,12 @@ from graphql import ExecutionResult, Executor, GraphQLError, OperationDefinition
 from graphql.execution import create_source_event_stream
 
 from gql_app.api.context import Context, Stream
-from gql_app.errors import ConfigurationError
-from gql_app.execution.answers import Answer, answer, refusal
+from gql_app.errors import ConfigurationError, Interrupted
+from gql_app.execution.answers import Answer, answer, cause, refusal
 from gql_app.execution.documents import Documents, Prepared
 from gql_app.execution.executor import PlanningExecutor
+from gql_app.execution.patience import as_interruption
+from gql_app.execution.plain import PlainSubscription
 from gql_app.execution.sharing import Groups
 from gql_app.execution.subscription import Subscription
 
@@ -35,6 +37,10 @@ class Operation:
     prepared: Prepared
     definition: OperationDefinitionNode
     request: GraphQLRequest
+
+
+Running = Subscription | PlainSubscription
+"""A subscription that has begun."""
 
 
 class Engine:
@@ -82,15 +88,20 @@ class Engine:
         result: Any = executor.execute_operation()
         return answer(result if isinstance(result, ExecutionResult) else await result)
 
-    async def subscribe(self, operation: Operation, context: Context) -> Subscription | Answer:
-        """Begin a subscription: from here on no event of it is missed."""
+    async def subscribe(self, operation: Operation, context: Context) -> Running | Answer:
+        """Begin a subscription: from here on no event of it is missed. Raises Interrupted: the database is away."""
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return answer(ExecutionResult(None, executor))
         found = create_source_event_stream(executor)
         stream: Any = await found if executor.is_awaitable(found) else found
         if isinstance(stream, ExecutionResult):
-            return refusal(stream.errors or [])
+            errors = stream.errors or []
+            if (away := next(filter(None, map(_interruption, errors)), None)) is not None:
+                raise away
+            return refusal(errors)
+        if not isinstance(stream, Stream):
+            return PlainSubscription(executor, stream, context)
         wanted = _wanted(operation, stream)
         executor = self._executors.setdefault(wanted, executor)
         return Subscription(executor, stream, context, self._groups, wanted)
@@ -109,6 +120,11 @@ class Engine:
             hide_suggestions=True,
             **options,
         )
+
+
+def _interruption(error: GraphQLError) -> Interrupted | None:
+    raised = cause(error)
+    return None if raised is None else as_interruption(raised)
 
 
 def _variables(operation: Operation) -> dict[str, Any] | None:

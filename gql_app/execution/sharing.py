@@ -23,7 +23,9 @@ from prometheus_client import Counter
 
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
+from gql_app.errors import GqlAppError
 from gql_app.execution.answers import Answer
+from gql_app.execution.patience import Patience
 from gql_app.execution.subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -113,6 +115,11 @@ class Group:
             self._feed.leave(self._interest.topics, self)
             self._groups.ended(self._audience, self)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that has happened was handed on."""
+        return not self._pending
+
     def told(self, member: Subscription) -> int:
         """The position up to which this member has been told everything, while an event is routed."""
         upto = self._pending[0].position if self._pending else self._feed.position
@@ -142,14 +149,19 @@ class Group:
             self._work = None  # nothing is awaited between the last look at what is pending and this
 
     async def _tell(self) -> None:
+        patience = Patience()
         while self._pending and self.members:
             await self._rest()
-            batch = _Batch()
+            batch, hurdle = _Batch(), None
             for event in tuple(islice(self._pending, TOGETHER)):
                 if not self.members or batch.characters >= TOGETHER_CHARACTERS:
                     break
                 looking = next(iter(self.members))
-                given, private = await looking.execute(event)
+                try:
+                    given, private = await looking.execute(event)
+                except GqlAppError as error:
+                    hurdle = error
+                    break
                 if not self._pending:  # it fell apart meanwhile
                     return
                 if private and self.members.keys() != {looking}:
@@ -162,6 +174,16 @@ class Group:
             if self._pending:  # otherwise it fell apart meanwhile
                 for _ in range(batch.events):
                     self._pending.popleft()
+            if batch.events:
+                patience.renew()
+            if hurdle is not None and not await patience.lasts(hurdle):
+                return self._end(hurdle)
+
+    def _end(self, error: GqlAppError) -> None:
+        """Nobody of this group can be told of the next event here and now."""
+        self._pending.clear()
+        for member in tuple(self.members):
+            member.watch.end(error)
 
     def _say_why(self, looking: Subscription) -> None:
         """Must hold: nobody pays for one execution per subscriber without being told."""

@@ -1,20 +1,40 @@
 """A running subscription: what comes of its events, executed by itself or handed to it by its group (see `sharing`).
 
-Must hold: each event is answered once, in order, whether by the group or by itself.
+Must hold: each event is answered once, in order, whether by the group or by itself. One whose content cannot be read at
+the moment is not answered at all: its cursor would say that it was seen.
 """
 
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from graphql import Executor, FieldNode
+from graphql import ExecutionResult, Executor, FieldNode, GraphQLError
 
 from gql_app.api.context import Context, Stream
+from gql_app.changes.cursors import Cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
-from gql_app.execution.answers import Answer, answer
+from gql_app.errors import Interrupted, Undecodable
+from gql_app.execution.answers import Answer, answer, cause
+from gql_app.execution.patience import Patience, as_interruption
 
 if TYPE_CHECKING:
     from gql_app.execution.sharing import Group, Groups
+
+
+DEPLOYED = timedelta(minutes=15)
+"""After so long no other process is expected to know a value that this one cannot read: the versions are the same."""
+
+
+def _raise_what_passes(errors: Sequence[GraphQLError], event: ChangeEvent) -> None:
+    """Must hold: no event uses up its cursor while there is hope to read it."""
+    for raised in filter(None, map(cause, errors)):
+        if isinstance(raised, Undecodable):
+            if event.occurred_at > datetime.now(UTC) - DEPLOYED:
+                raise raised
+        elif (interrupted := as_interruption(raised)) is not None:
+            raise interrupted from raised
+
 
 INBOX = 16
 """Answers that wait for a member that takes them one by one, before it leaves the group."""
@@ -43,6 +63,8 @@ class Subscription(AsyncIterator[Answer]):
         self._groups = groups
         self._wanted = wanted
         self._group: Group | None = None
+        self._begun_after = stream.begins_after
+        self._is_making = False
         self._inbox: list[tuple[int, Answer]] = []
         self.watch.on_renew = self._leave_group
 
@@ -59,33 +81,74 @@ class Subscription(AsyncIterator[Answer]):
 
     async def __anext__(self) -> Answer:
         """Raises GqlAppError when the stream ends for a reason that is told."""
+        patience: Patience | None = None
         while True:
             if self._inbox and not self.watch.ended:
                 return self._inbox.pop(0)[1]
-            if self._group is None:
-                event = await self.watch.fetch()
-                if event is not None:
-                    interest = self.watch.interest
-                    found = await self._groups.recall(self._audience, event, self)
-                    if self.watch.stale or self.watch.interest is not interest:  # she may see less by now
-                        self.watch.again_from(event)
-                    elif found is not None and not self.watch.ended:  # it may have ended while this was executed
-                        return found
+            try:
+                if self._group is None:
+                    event = await self.watch.fetch()
+                    if event is not None:
+                        if (found := await self._answer_to(event)) is not None:
+                            return found
+                        continue
+                    self._group = self._groups.join(self._audience, self)
+            except Exception as error:
+                patience = patience or Patience()
+                if await patience.lasts(error):
                     continue
-                self._group = self._groups.join(self._audience, self)
+                if (interrupted := as_interruption(error)) is not None:
+                    raise interrupted from error
+                raise
             await self.watch.wait()
 
+    async def _answer_to(self, event: ChangeEvent) -> Answer | None:
+        """None: she is not told of it, or it is to be fetched once more."""
+        interest, self._is_making = self.watch.interest, True
+        try:
+            found = await self._groups.recall(self._audience, event, self)
+        except Interrupted:
+            self.watch.again_from(event)
+            raise
+        finally:
+            self._is_making = False
+        if self.watch.stale or self.watch.interest is not interest:  # she may see less by now
+            self.watch.again_from(event)
+            return None
+        return None if self.watch.ended else found  # it may have ended while this was executed
+
+    @property
+    def begun_after(self) -> Cursor:
+        """The cursor behind which it has begun."""
+        return self._begun_after
+
+    @property
+    def told(self) -> Cursor | None:
+        """The cursor up to which everything has been told, if it has caught up."""
+        if self._is_making or self._inbox or not self.watch.caught_up or self.watch.ended:
+            return None
+        return self.watch.feed.cursor if self._group is None or self._group.is_quiet else None
+
     async def execute(self, event: ChangeEvent) -> tuple[Answer | None, bool]:
-        """The answer to this event (None: it is not told of), and whether it is only this subscriber's."""
+        """The answer to this event (None: it is not told of), and whether it is only this subscriber's.
+
+        What fails everywhere and always is answered by its errors. What another try, or another process, may do better
+        is raised: an Interrupted, or Undecodable.
+        """
         scope = self.watch.interest.scope
-        value = self._stream.event(event, scope)
-        if value is None:
-            return None, False
-        executor = self._executor.build_per_event_executor(value)
-        context = executor.context_value = self._context.fresh(self._stream.viewer, scope)
-        result: Any = executor.execute_operation(False)
-        if executor.is_awaitable(result):
-            result = await result
+        context = self._context.fresh(self._stream.viewer, scope)
+        try:
+            value = self._stream.event(event, scope)
+            if value is None:
+                return None, False
+            executor = self._executor.build_per_event_executor(value)
+            executor.context_value = context
+            result: Any = executor.execute_operation(False)
+            if executor.is_awaitable(result):
+                result = await result
+        except Exception as error:
+            result = ExecutionResult(None, [GraphQLError("", path=[self.name], original_error=error)])
+        _raise_what_passes(result.errors or (), event)
         return answer(result, cursor=event.cursor), context.private
 
     def take(self, positions: Sequence[int], given: Sequence[Answer], endings: Sequence[bytes]) -> bool:

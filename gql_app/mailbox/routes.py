@@ -69,7 +69,7 @@ def mailbox_routes(db: Database, feed: Feed, texts: Texts, stopping: asyncio.Eve
 
 async def _events(db: Database, feed: Feed, texts: Texts, stopping: asyncio.Event) -> AsyncIterator[str]:
     every = Scope(entity_types=frozenset({Delivery.__entity__}))
-    watch = feed.watch([Topic(Delivery.__entity__, "state")], every, after=feed.position)
+    watch = feed.watch([Topic(Delivery.__entity__, "state")], every, after=feed.cursor)
     stop = asyncio.ensure_future(stopping.wait())
     following = asyncio.ensure_future(watch.__anext__())
     try:

@@ -55,7 +55,9 @@ class Client:
         async with websockets.connect(url, subprotocols=protocol, proxy=None) as connection:
             socket = Socket(connection)
             await socket.send({"type": "connection_init", "payload": {**self.headers, **payload}})
-            assert (await socket.receive())["type"] == "connection_ack"
+            acknowledged = await socket.receive()
+            assert acknowledged["type"] == "connection_ack"
+            socket.position = acknowledged["payload"]["position"]
             yield socket
 
     @contextlib.asynccontextmanager
@@ -70,14 +72,20 @@ class Socket:
 
     def __init__(self, connection: websockets.ClientConnection) -> None:
         self.connection = connection
+        self.position = ""
+        """The cursor up to which the server has told everything, as it said last."""
         self._ids = itertools.count(1)
 
     async def send(self, message: Any) -> None:
         await self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
     async def receive(self) -> Any:
+        """The next message; a ping of the server's is answered and passed over."""
         async with asyncio.timeout(PATIENCE):
-            return json.loads(await self.connection.recv())
+            while (message := json.loads(await self.connection.recv()))["type"] == "ping":
+                self.position = message["payload"]["position"]
+                await self.send({"type": "pong"})
+            return message
 
     async def closed(self) -> int | None:
         """The close code; what comes before it is passed over."""

@@ -3,6 +3,10 @@
 requests     reading a GraphQL request out of JSON
 http         POST and GET, and which kind of answer a client wants
 streams      subscriptions over HTTP: Server-Sent Events and multipart
+endings      how a stream ends, on each of them
 websocket    the graphql-transport-ws protocol
+socket       one WebSocket and the operations that it has running
+protocol     the names, codes and messages of that protocol
+positions    tells the client of a WebSocket where it stands
 frames       ready-made WebSocket frames, past uvicorn's encoder
 """

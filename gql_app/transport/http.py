@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
 from gql_app.db import is_outage
+from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.execution.documents import is_mutation, is_subscription
-from gql_app.execution.engine import Engine, GraphQLRequest
-from gql_app.execution.subscription import Subscription
+from gql_app.execution.engine import Engine, GraphQLRequest, Running
 from gql_app.transport.requests import BadRequest, parse_json, read_request
 from gql_app.transport.streams import FRAMINGS, frames
 
@@ -96,7 +96,11 @@ class HttpEndpoint:
             message = "A subscription needs a WebSocket, or Accept: text/event-stream or multipart/mixed."
             return _json(refusal_of(BadRequest(message)), 406, _plain(kind))
         context = replace(context, last_event_id=request.headers.get("last-event-id"))
-        subscription = await self._engine.subscribe(operation, context)
+        subscription: Running | Answer | Interrupted
+        try:
+            subscription = await self._engine.subscribe(operation, context)
+        except Interrupted as away:  # no status but 200 lets an EventSource come back
+            subscription = away
         return _Stream(
             subscription,
             frames(subscription, framing, self._stopping),
@@ -114,7 +118,7 @@ class _Stream(StreamingResponse):
 
     def __init__(
         self,
-        subscription: Subscription | Answer,
+        subscription: Running | Answer | Interrupted,
         body: AsyncIterator[bytes],
         stopping: asyncio.Event,
         headers: dict[str, str],
@@ -141,7 +145,7 @@ class _Stream(StreamingResponse):
             logger.info("a stream was left unread and is cut off: the process stops")
         finally:
             # Here too: a body that was never begun ends without running anything.
-            if isinstance(self._subscription, Subscription):
+            if not isinstance(self._subscription, Answer | Interrupted):
                 await self._subscription.aclose()
             await self.body_iterator.aclose()  # type: ignore[attr-defined]
 

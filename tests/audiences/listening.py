@@ -10,6 +10,7 @@ from gql_app.accounts.roles import Role
 from gql_app.api.context import Context, Stream
 from gql_app.api.ids import encode_id
 from gql_app.app import App
+from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
 from gql_app.changes.watch import Watch
@@ -34,7 +35,7 @@ def viewer_of(user: User, as_of: int, role: Role | None = None) -> Viewer:
 
 def context(app: App, viewer: Viewer) -> Context:
     found = Context(
-        app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, look_again=sessions.look_again
+        app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.cursor, look_again=sessions.look_again
     )
     found.identify(replace(viewer, catalog=app.application.catalog))
     return found
@@ -82,7 +83,7 @@ async def seen(stream: Stream[VisibilityChange]) -> list[Sight]:
     while (event := await stream.watch.fetch()) is not None:
         change = stream.event(event, stream.watch.interest.scope)
         if change is not None and (change.entity_type is None or change.entity_type in KINDS):
-            found.append((int(change.cursor), change.kind.name, change.entity_id))
+            found.append((parse_cursor(change.cursor).position, change.kind.name, change.entity_id))
     return found
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
 from gql_app.api.ids import encode_id
+from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeRecord
 from gql_app.changes.sequencer import move
 from gql_app.db import Database
@@ -102,7 +103,7 @@ async def interrupted(
             sent_before,
             await db.read(_status_events),
             await db.read(lambda s: list(s.scalars(select(ChangeRecord.position).order_by(ChangeRecord.position)))),
-            [int(event["cursor"]) for event in subscriber.events],
+            [parse_cursor(event["cursor"]).position for event in subscriber.events],
             [_status_event(event) for event in subscriber.events if _is_status(event)],
             subscriber.connections,
             [message.body for message in twilio.messages],

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from gql_app.api.ids import encode_id
+from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeRecord
 from gql_app.db import Database
 from gql_app.deliveries.models import Channel, Delivery, DeliveryState
@@ -155,7 +156,7 @@ def each_mail_arrived(found: Found, accepted: list[dict[str, Any]]) -> None:
 
 def the_subscriber_saw_the_log(found: Found, subscriber: Subscriber) -> None:
     """All of it, once and in its order."""
-    assert [int(e["cursor"]) for e in subscriber.events] == [row.position for row in found.log]
+    assert [parse_cursor(e["cursor"]).position for e in subscriber.events] == [row.position for row in found.log]
     assert [(e["entityId"], e["newValue"]) for e in subscriber.events] == [
         (encode_id(row.entity_type, row.entity_id), row.new_value) for row in found.log
     ]
@@ -179,7 +180,7 @@ def counts(
     mails: list[dict[str, Any]],
     subscriber: Subscriber,
 ) -> str:
-    cursors = [int(e["cursor"]) for e in subscriber.events]
+    cursors = [parse_cursor(e["cursor"]).position for e in subscriber.events]
     positions = [row.position for row in found.log]
     owed = Counter(d.channel.name for d in found.deliveries)
     sms_of = Counter(d.provider_id for d in found.deliveries if d.channel is Channel.SMS)

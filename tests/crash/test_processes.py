@@ -25,6 +25,7 @@ from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.accounts.sessions import begin
+from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeLogState, ChangeRecord
 from gql_app.db import Database
 from gql_app.testing.client import Client
@@ -147,7 +148,7 @@ async def test_who_followed_a_killed_process_goes_on_at_the_other(pair: Pair, po
     positions = await postgres_db.read(
         lambda s: list(s.scalars(select(ChangeRecord.position).order_by(ChangeRecord.position)))
     )
-    assert [int(event["cursor"]) for event in subscriber.events] == positions
+    assert [parse_cursor(event["cursor"]).position for event in subscriber.events] == positions
     assert set(submitted) <= {event["entityId"] for event in subscriber.events}
     assert subscriber.connections == 2
 

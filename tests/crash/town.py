@@ -20,6 +20,7 @@ from sqlalchemy import func, select, text, update
 from gql_app.accounts import service
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
+from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeOutbox, ChangeRecord
 from gql_app.db import ANNOUNCED, Database
 from gql_app.deliveries.models import Delivery, DeliveryState
@@ -221,4 +222,4 @@ class Subscriber:
         if await self._db.read(lambda s: s.scalar(select(func.count()).select_from(ChangeOutbox))):
             return False
         last = await self._db.read(lambda s: s.execute(select(func.max(_log.c.position))).scalar_one())
-        return bool(self.events) and int(self.events[-1]["cursor"]) == last
+        return bool(self.events) and parse_cursor(self.events[-1]["cursor"]).position == last

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import websockets
 
+from gql_app.changes.cursors import parse_cursor
 from gql_app.testing.client import Client
 from tests.crash.town import Place
 
@@ -104,7 +105,7 @@ class Subscriber:
         return None
 
     def _see(self, event: dict[str, str], began: float) -> None:
-        self.events.append(Seen(int(event["cursor"]), event["entityId"], event["newValue"]))
+        self.events.append(Seen(parse_cursor(event["cursor"]).position, event["entityId"], event["newValue"]))
         occurred = datetime.fromisoformat(event["occurredAt"]).timestamp()
         if occurred > began:  # not one that it had missed
             self._met.latencies.append((occurred, time.time() - occurred))

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import json
+import re
 from typing import Any
 
 import pytest
 
+from gql_app.changes.cursors import parse_cursor
 from gql_app.settings import Settings
 from gql_app.testing.client import PATIENCE, Client
 from gql_app.testing.server import Running, serving
@@ -27,7 +29,9 @@ async def test_server_sent_events_carry_the_event_and_its_cursor(people: People)
         assert wire.response.status_code == 200
         assert wire.response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert wire.response.headers["cache-control"] == "no-store"
-        await wire.until(b":\n\n")
+        begin = (await wire.until(b"\n\n")).decode()
+        assert begin.startswith("id: ")
+        assert parse_cursor(begin[4:-2]) <= parse_cursor(await people.ada.data("{ position }"))
         request_id = await submit(people.ada)
         event = await wire.event()
         assert list(event) == ["event", "id", "data"]
@@ -53,8 +57,11 @@ async def test_last_event_id_resumes_after_the_event_that_was_seen(people: Peopl
     async with streaming(people.ada, WATCH, SSE, Last_Event_ID=seen["id"]) as wire:
         fourth = await submit(people.ada)
         assert [(await wire.value())["fuelRequest"]["id"] for _ in range(3)] == [second, third, fourth]
+    # An EventSource repeats its old address when it comes back.
     async with streaming(people.ada, WATCH, SSE, {"after": "0"}, Last_Event_ID=seen["id"]) as wire:
-        assert (await wire.value())["fuelRequest"]["id"] == first  # what the document says comes first
+        assert [(await wire.value())["fuelRequest"]["id"] for _ in range(3)] == [second, third, fourth]
+    async with streaming(people.ada, WATCH, SSE, {"after": "0"}) as wire:
+        assert (await wire.value())["fuelRequest"]["id"] == first
 
 
 async def test_what_commits_after_the_headers_came_is_in_the_stream(people: People) -> None:
@@ -71,7 +78,7 @@ async def test_what_commits_after_the_headers_came_is_in_the_stream(people: Peop
         ("subscription { nothing }", {}, "GRAPHQL_VALIDATION_FAILED"),
         (WATCH, {"after": "nonsense"}, "INVALID"),
         (WATCH, {"after": [1]}, "BAD_USER_INPUT"),
-        (WATCH, {"after": "9" * 18}, "INVALID"),
+        (WATCH, {"after": "9" * 18}, "CURSOR_EXPIRED"),
         ('subscription { fuelRequestStatusChanged(id: "x") { status } }', {}, "INVALID"),
     ],
 )
@@ -93,11 +100,22 @@ async def test_an_error_comes_as_the_last_event(
     await no_watch_is_left(server)
 
 
-@pytest.mark.parametrize("last_event_id", ["nonsense", "-1", "9" * 18, "9" * 5_000, ""])
-async def test_a_last_event_id_from_elsewhere_is_told_so(people: People, last_event_id: str) -> None:
+@pytest.mark.parametrize(
+    ("last_event_id", "code"),
+    [
+        ("nonsense", "INVALID"),
+        ("-1", "INVALID"),
+        ("1-00", "INVALID"),
+        ("9" * 5_000, "INVALID"),
+        ("", "INVALID"),
+        ("9" * 18, "CURSOR_EXPIRED"),
+        ("1-000000", "CURSOR_EXPIRED"),
+    ],
+)
+async def test_a_last_event_id_from_elsewhere_is_told_so(people: People, last_event_id: str, code: str) -> None:
     async with streaming(people.ada, WATCH, SSE, Last_Event_ID=last_event_id) as wire:
         event = await wire.event()
-        assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "INVALID"
+        assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == code
         assert (await wire.event())["event"] == "complete"
 
 
@@ -112,8 +130,8 @@ async def test_who_is_not_signed_in_gets_no_stream(anybody: Client, server: Runn
 async def test_multipart_is_framed_as_apollos_clients_cut_it(people: People) -> None:
     async with streaming(people.ada, WATCH, f"{MULTIPART},{'application/json'}") as wire:
         assert wire.response.headers["content-type"] == 'multipart/mixed; boundary="graphql"; subscriptionSpec="1.0"'
-        heartbeat = b"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{}\r\n"
-        assert await wire.until(heartbeat) == heartbeat
+        heartbeat = rb"\r\n--graphql\r\nContent-Type: application/json\r\nGql-App-Position: \d+-\w{6}\r\n\r\n{}\r\n"
+        assert re.fullmatch(heartbeat, await wire.until(b"{}\r\n"))
         request_id = await submit(people.ada)
         begin = b'--graphql\r\nContent-Type: application/json\r\n\r\n{"payload":'
         assert await wire.until(begin) == begin
@@ -156,21 +174,29 @@ async def test_a_subscription_without_a_streaming_media_type_is_406(
     assert server.app.feed.watches == 0
 
 
-@pytest.mark.parametrize(("accept", "end"), [(SSE, b"event: complete\ndata:\n\n"), (MULTIPART, b"\r\n--graphql--\r\n")])
-async def test_streams_end_when_the_server_stops(settings: Settings, accept: str, end: bytes) -> None:
+@pytest.mark.parametrize("accept", [SSE, MULTIPART])
+async def test_a_stop_looks_like_a_lost_line_after_which_clients_come_back(settings: Settings, accept: str) -> None:
+    """`complete` would mean that there is nothing more to come (graphql-sse, PROTOCOL.md)."""
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(serving(settings))
         people = await People.sign_in(server)
         async with streaming(people.ada, WATCH, accept) as wire:
-            await wire.until(b"\n")
+            await wire.until(b"\n\n" if accept == SSE else b"{}\r\n--graphql")
             async with asyncio.timeout(PATIENCE):
                 stopped = asyncio.create_task(stack.aclose())
-                assert (await wire.rest()).endswith(end)
+                if accept == MULTIPART:
+                    interrupted = await wire.part()
+                    assert interrupted["payload"] is None
+                    assert interrupted["errors"][0]["extensions"] == {"code": "STOPPING", "retryable": True}
+                rest = await wire.rest()
                 await stopped
+        assert b"complete" not in rest
+        assert rest == (b"--\r\n" if accept == MULTIPART else b"")
 
 
 async def test_a_stream_ends_with_the_session(people: People, server: Running) -> None:
     async with streaming(people.ada, WATCH, SSE) as wire:
+        await wire.until(b"\n\n")
         await people.ada.data("mutation { logOut { errors { code } } }")
         event = await wire.event()
         assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"

@@ -14,11 +14,13 @@ from asyncpg import ConnectionDoesNotExistError
 from sqlalchemy.exc import DBAPIError
 
 from gql_app.changes import pages
+from gql_app.changes.cursors import parse_cursor
+from gql_app.execution import patience
 from gql_app.testing.client import PATIENCE, Client, Socket
 from gql_app.testing.server import Running
-from gql_app.transport import websocket
+from gql_app.transport import socket as sockets
 from gql_app.transport.frames import FrameProtocol
-from gql_app.transport.websocket import MAX_OPERATIONS
+from gql_app.transport.socket import MAX_OPERATIONS
 from tests.people import DECIDE, SUBMIT, People, submit
 
 WATCH = "subscription { fuelRequestStatusChanged { status fuelRequest { id } } }"
@@ -76,7 +78,7 @@ async def test_our_subprotocol_is_chosen_among_others(server: Running) -> None:
 async def test_who_does_not_introduce_itself_in_time_is_closed_with_4408(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "INIT_TIMEOUT", 0.1)
+    monkeypatch.setattr(sockets, "INIT_TIMEOUT", 0.1)
     async with connected(server.url) as socket:
         assert await socket.closed() == 4408
 
@@ -84,7 +86,7 @@ async def test_who_does_not_introduce_itself_in_time_is_closed_with_4408(
 async def test_who_has_introduced_itself_may_be_silent_for_longer(
     server: Running, anybody: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "INIT_TIMEOUT", 1.0)
+    monkeypatch.setattr(sockets, "INIT_TIMEOUT", 1.0)
     async with anybody.socket() as silent:
         async with connected(server.url) as other:
             assert await other.closed() == 4408  # connected later, and the time is over
@@ -124,7 +126,7 @@ async def test_a_token_that_is_not_good_is_closed_with_4401(server: Running, pay
 async def test_a_token_is_found_where_clients_put_it(people: People, make: Any) -> None:
     async with connected(people.ada.url) as socket:
         await socket.send({"type": "connection_init", "payload": make(people.ada.headers["Authorization"])})
-        assert await socket.receive() == {"type": "connection_ack"}
+        assert (await socket.receive())["type"] == "connection_ack"
         subscribed = await socket.subscribe("{ viewer { username } }")
         assert await subscribed.next() == {"username": "ada"}
 
@@ -133,7 +135,7 @@ async def test_a_token_is_found_where_clients_put_it(people: People, make: Any) 
 async def test_nobody_needs_no_payload(server: Running, message: Any) -> None:
     async with connected(server.url) as socket:
         await socket.send(message)
-        assert await socket.receive() == {"type": "connection_ack"}
+        assert (await socket.receive())["type"] == "connection_ack"
 
 
 async def test_a_second_introduction_is_closed_with_4429(anybody: Client) -> None:
@@ -215,6 +217,20 @@ async def test_an_operation_whose_id_is_no_text_is_closed_with_4400(anybody: Cli
         {"query": "{ __typename }", "variables": []},
         {"query": "{ __typename }", "operationName": 1},
         {"query": "{ __typename }", "extensions": "x"},
+    ],
+    ids=lambda payload: json.dumps(payload)[:60],
+)
+async def test_an_operation_whose_payload_is_none_of_the_protocol_is_closed_with_4400(
+    anybody: Client, payload: object
+) -> None:
+    async with anybody.socket() as socket:
+        await socket.send({"type": "subscribe", "id": "wrong", "payload": payload})
+        assert await socket.closed() == 4400
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
         {"query": "{ __typename }", "operationName": "Missing"},
         {"query": "{ \ud800 }"},
         {"query": "{"},
@@ -240,12 +256,46 @@ async def test_an_operation_that_cannot_begin_fails_alone(anybody: Client, paylo
         assert [each["type"] for each in answers] == ["next", "complete"]
 
 
-async def test_an_operation_without_a_payload_fails_alone(anybody: Client) -> None:
+async def test_an_operation_without_a_payload_is_closed_with_4400(anybody: Client) -> None:
     async with anybody.socket() as socket:
         await socket.send({"type": "subscribe", "id": "1"})
-        assert (await socket.receive())["type"] == "error"
-        await socket.send({"type": "ping"})
-        assert await socket.receive() == {"type": "pong"}
+        assert await socket.closed() == 4400
+
+
+@pytest.mark.parametrize(
+    "message", [{"type": "complete"}, {"type": "complete", "id": 1}, {"type": "complete", "id": ""}]
+)
+async def test_a_complete_without_an_id_is_closed_with_4400(anybody: Client, message: object) -> None:
+    async with anybody.socket() as socket:
+        await socket.send(message)
+        assert await socket.closed() == 4400
+
+
+@pytest.mark.parametrize("credentials", [1, ["Bearer x"], {"Bearer": "x"}, True])
+@pytest.mark.parametrize("wrap", [dict, lambda given: {"headers": given}])
+async def test_credentials_that_are_no_text_are_refused(server: Running, credentials: object, wrap: Any) -> None:
+    async with connected(server.url) as socket:
+        await socket.send({"type": "connection_init", "payload": wrap({"Authorization": credentials})})
+        assert await socket.closed() == 4400
+
+
+async def test_pings_do_not_extend_the_wait_for_the_introduction(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "INIT_TIMEOUT", 0.3)
+    async with connected(server.url) as socket:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await socket.send({"type": "ping"})
+                    assert (await socket.receive())["type"] == "pong"
+        assert socket.connection.close_code == 4408
+
+
+async def test_a_pong_repeats_what_the_ping_said(anybody: Client) -> None:
+    async with anybody.socket() as socket:
+        await socket.send({"type": "ping", "payload": {"a": [1]}})
+        assert await socket.receive() == {"type": "pong", "payload": {"a": [1]}}
 
 
 async def test_a_syntax_error_leaves_other_streams_alone(people: People) -> None:
@@ -357,7 +407,7 @@ async def test_two_subscriptions_on_one_socket_each_get_their_events(people: Peo
         while len(found[requests.id]) < 1 or len(found[changes.id]) < 2:
             message = await socket.receive()
             found[message["id"]].append(message["payload"]["data"])
-        cursors = [int(each["changes"]["cursor"]) for each in found[changes.id]]
+        cursors = [parse_cursor(each["changes"]["cursor"]).position for each in found[changes.id]]
         assert cursors == sorted(set(cursors))
         assert found[requests.id][0]["fuelRequestStatusChanged"]["status"] == "PENDING"
 
@@ -370,7 +420,7 @@ async def test_a_cursor_from_the_future_fails_its_operation_alone(people: People
         )
         message = await socket.receive()
         assert (message["type"], message["id"]) == ("error", "future")
-        assert message["payload"][0]["extensions"]["code"] == "INVALID"
+        assert message["payload"][0]["extensions"]["code"] == "CURSOR_EXPIRED"
         await submit(people.ada)
         assert (await stream.next())["status"] == "PENDING"
 
@@ -431,27 +481,24 @@ async def test_a_client_that_does_not_take_an_error_in_time_is_cut_off(
     async def too_slow(*args: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(websocket._Socket, "_fail", too_slow)
+    monkeypatch.setattr(sockets.Socket, "_fail", too_slow)
     async with people.ada.socket() as socket:
         await socket.send({"type": "subscribe", "id": "1", "payload": {"query": "subscription { changes { cursor } }"}})
         await socket.send({"type": "ping"})
         assert (await socket.receive())["type"] == "pong"
         assert await people.ada.data("mutation { logOut { errors { code } } }") == {"errors": []}
-        assert await socket.closed() == 4408
+        assert await socket.closed() == 1013
 
 
-@pytest.mark.parametrize(
-    ("failure", "code"),
-    [(ConnectionResetError("the line is cut"), 1013), (BROKEN, 1013), (RuntimeError("a bug"), 1011)],
-)
+@pytest.mark.parametrize("failure", [ConnectionResetError("the line is cut"), BROKEN, RuntimeError("a bug")])
 async def test_an_outage_is_told_from_a_fault_so_that_clients_come_back(
     people: People,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
-    code: int,
 ) -> None:
     """graphql-ws takes 1011 as final, and tries again after 1013 (its client.ts, isFatalInternalCloseCode)."""
+    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.2)
 
     def fail(*args: object) -> None:
         raise failure
@@ -460,9 +507,8 @@ async def test_an_outage_is_told_from_a_fault_so_that_clients_come_back(
     async with people.root.socket() as socket:
         payload = {"query": 'subscription { changes(after: "0") { cursor } }'}
         await socket.send({"type": "subscribe", "id": "1", "payload": payload})
-        closed = await socket.closed()
-        assert closed == code
-        assert [r.levelno for r in caplog.records if r.name == websocket.__name__] == [
-            logging.WARNING if code == 1013 else logging.ERROR
-        ]
+        assert await socket.closed() == 1013
+        is_fault = isinstance(failure, RuntimeError)
+        told = [r.levelno for r in caplog.records if r.name in (sockets.__name__, patience.__name__)]
+        assert told == [logging.ERROR if is_fault else logging.WARNING]
         caplog.clear()

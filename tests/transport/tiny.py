@@ -20,16 +20,18 @@ from tests.fast import FAST
 
 
 @contextlib.asynccontextmanager
-async def serving_schema(schema: strawberry.Schema, app: App) -> AsyncIterator[str]:
-    """Serve the schema to anybody; yields the address."""
+async def serving_schema(schema: strawberry.Schema, app: App, *, signed_in: bool = False) -> AsyncIterator[str]:
+    """Serve the schema; yields the address. ``signed_in``: to those whom the app knows, otherwise to anybody."""
 
     async def make_context(authorization: str | None, client: str) -> Context:
-        return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.position, _client=client)
+        if signed_in:
+            return await app.make_context(authorization, client)
+        return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.cursor, _client=client)
 
     engine = Engine(schema, fast=FAST)
     routes = [
         Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event())),
-        WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context, fast=FAST)),
+        WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context, lambda: app.feed.cursor, fast=FAST)),
     ]
     async with listening(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off")) as url:
         yield url

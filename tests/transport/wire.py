@@ -21,6 +21,8 @@ class Wire:
         self.response = response
         self._chunks = response.aiter_raw()
         self._read = b""
+        self.position = ""
+        """What the last bare id said."""
 
     @property
     def media_type(self) -> str:
@@ -41,13 +43,15 @@ class Wire:
         return self._read
 
     async def event(self) -> dict[str, str]:
-        """The next server-sent event; comments are passed over."""
+        """The next server-sent event; comments and bare ids are passed over."""
         while True:
             block = (await self.until(b"\n\n")).decode()
             assert "\r" not in block
             lines = [line.partition(":") for line in block.splitlines() if line and not line.startswith(":")]
-            if lines:
-                return {name: value.removeprefix(" ") for name, _, value in lines}
+            found = {name: value.removeprefix(" ") for name, _, value in lines}
+            if found.keys() - {"id"}:
+                return found
+            self.position = found.get("id", self.position)
 
     async def value(self) -> Any:
         """The value of the only field of the next event."""

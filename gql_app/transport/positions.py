@@ -1,0 +1,59 @@
+"""Tells the client of a WebSocket where it stands: a `ping` whose payload is ``{"position": cursor}``.
+
+Everything up to that cursor has been told to all streams of the socket, so one that is cut may go on behind it. Clients
+that do not know of it answer with a `pong`, as the protocol asks. graphql-ws hands it to its listeners of `ping`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gql_app.changes.cursors import Cursor
+from gql_app.execution.engine import Running
+from gql_app.execution.plain import PlainSubscription
+
+INTERVAL = 30.0
+"""Seconds from one to the next."""
+SOON = 0.25
+"""Seconds after which a stream that has begun hears of its position."""
+
+
+class Positions:
+    """For one socket. Nothing is kept running while it has no streams."""
+
+    __slots__ = ("_last", "_send", "_sending", "_streams", "_timer")
+
+    def __init__(self, streams: Mapping[str, Running], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        self._streams = streams
+        self._send = send
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._last: Cursor | None = None
+
+    def begun(self) -> None:
+        """Another stream has begun."""
+        self.close()
+        self._last = None
+        self._timer = asyncio.get_running_loop().call_later(SOON, self._tell)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell(self) -> None:
+        followed = [each for each in self._streams.values() if not isinstance(each, PlainSubscription)]
+        if not followed:
+            return
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tell)
+        told = [each.told for each in followed]
+        least = min((each for each in told if each is not None), default=None)
+        if least is None or None in told or least == self._last:
+            return
+        if self._sending is None or self._sending.done():  # otherwise the client does not read
+            self._last = least
+            self._sending = asyncio.create_task(self._ping(least))
+
+    async def _ping(self, told: Cursor) -> None:
+        with contextlib.suppress(Exception):  # who has gone, or does not read, is found out where answers are sent
+            await self._send({"type": "ping", "payload": {"position": str(told)}})

@@ -1,0 +1,231 @@
+"""How a stream ends tells the client what to do: the table of docs/frontend.md, on each transport."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import strawberry
+from sqlalchemy import text
+
+from gql_app import ChangeEvent, Info, Topic
+from gql_app.changes.cursors import parse_cursor
+from gql_app.settings import Settings
+from gql_app.testing.client import Client
+from gql_app.testing.server import Running, serving
+from tests.people import PASSWORD, People, decide, submit
+from tests.transport.tiny import serving_schema
+from tests.transport.wire import MULTIPART, SSE, streaming
+
+WATCH = """subscription ($after: String) { fuelRequestStatusChanged(after: $after) {
+    cursor previousStatus status fuelRequest { id } } }"""
+COMPLETE = b"event: complete\ndata:\n\n"
+CHANGE_PASSWORD = """mutation ($old: String!, $new: String!) {
+    changePassword(input: {currentPassword: $old, newPassword: $new}) { session { token } errors { code } } }"""
+
+
+@strawberry.type
+class Query:
+    """There must be one."""
+
+    nothing: str | None = None
+
+
+@strawberry.type
+class Note:
+    """What is told of a change."""
+
+    event: strawberry.Private[ChangeEvent]
+    cursor: str
+
+    @strawberry.field
+    def broken(self) -> str:
+        raise RuntimeError("a bug")
+
+    @classmethod
+    def of(cls, event: ChangeEvent) -> "Note":
+        return cls(event=event, cursor=event.cursor)
+
+    @classmethod
+    def never(cls, event: ChangeEvent) -> "Note":
+        raise RuntimeError("another bug")
+
+
+@strawberry.type
+class Subscription:
+    """Streams that end by themselves, and such as go on whatever happens."""
+
+    @strawberry.subscription
+    async def countdown(self, start: int) -> AsyncGenerator[int]:
+        for number in range(start, 0, -1):
+            yield number
+
+    @strawberry.subscription
+    async def notes(self, info: Info) -> AsyncIterator[Note]:
+        return info.context.stream([Topic("FuelRequest", "status")], None, Note.of)
+
+    @strawberry.subscription
+    async def nevers(self, info: Info) -> AsyncIterator[Note]:
+        return info.context.stream([Topic("FuelRequest", "status")], None, Note.never)
+
+
+@pytest.mark.parametrize("accept", [SSE, MULTIPART, "websocket"])
+async def test_an_operations_own_end_is_told_on_every_transport(server: Running, accept: str) -> None:
+    query = "subscription { countdown(start: 2) }"
+    async with serving_schema(strawberry.Schema(Query, subscription=Subscription), server.app) as url:
+        client = Client(url)
+        if accept == "websocket":
+            async with client.socket() as socket:
+                stream = await socket.subscribe(query)
+                assert await stream.take(2) == [2, 1]
+                assert (await stream.message()) == {"type": "complete", "id": stream.id}
+            return
+        async with streaming(client, query, accept) as wire:
+            if accept == SSE:
+                assert [await wire.value(), await wire.value()] == [2, 1]
+            else:
+                assert [(await wire.part())["payload"]["data"] for _ in range(2)] == [
+                    {"countdown": 2},
+                    {"countdown": 1},
+                ]
+            assert await wire.rest() == (COMPLETE if accept == SSE else b"--\r\n")
+
+
+async def test_a_session_that_is_over_is_told_from_one_that_was_replaced(people: People) -> None:
+    async with streaming(people.ada, WATCH, SSE) as ended, streaming(people.linus, WATCH, SSE) as replaced:
+        await people.ada.data("mutation { logOut { errors { code } } }")
+        changed = await people.linus.data(CHANGE_PASSWORD, old=PASSWORD, new=PASSWORD + "2")
+        assert changed["errors"] == []
+        for wire, code in ((ended, "UNAUTHENTICATED"), (replaced, "SESSION_REPLACED")):
+            (error,) = json.loads((await wire.event())["data"])["errors"]
+            assert error["extensions"] == {"code": code, "retryable": False}
+            assert await wire.rest() == COMPLETE
+
+
+async def test_a_new_password_comes_before_its_socket_is_closed_and_graphql_ws_asks_for_the_new_token(
+    people: People,
+) -> None:
+    """4403: graphql-ws comes back, and asks its connectionParams anew; after 4401 it would give up."""
+    async with people.ada.socket() as socket:
+        stream = await socket.subscribe(WATCH)
+        changing = {"query": CHANGE_PASSWORD, "variables": {"old": PASSWORD, "new": PASSWORD + "2"}}
+        await socket.send({"type": "subscribe", "id": "change", "payload": changing})
+        answer = await stream.message()
+        assert answer["id"] == "change"
+        token = answer["payload"]["data"]["changePassword"]["session"]["token"]
+        assert await socket.closed() == 4403
+        assert socket.connection.close_reason == "SESSION_REPLACED"
+    async with Client(people.ada.url, token).subscribed(WATCH) as again:
+        request = await submit(Client(people.ada.url, token))
+        assert (await again.next())["fuelRequest"]["id"] == request
+
+
+async def test_who_has_just_signed_up_is_not_told_of_what_did_not_happen_to_her(
+    server: Running, people: People
+) -> None:
+    """Her stream may begin in a process that has not read of her yet."""
+    feed = server.app.feed
+    async with feed._looking:  # it reads nothing for a while
+        made = await Client(server.url).data(
+            """mutation { signUp(input: {username: "newcomer", email: "n@example.test", password: "correct-horse"}) {
+                session { token } errors { message } } }"""
+        )
+        newcomer = Client(server.url, made["session"]["token"])
+        async with newcomer.socket() as socket:
+            stream = await socket.subscribe(WATCH)
+            feed._looking.release()
+            request = await submit(newcomer)
+            assert (await stream.next())["fuelRequest"]["id"] == request
+            await feed._looking.acquire()
+
+
+async def _as_of_another_version(server: Running, cursor: str, age: timedelta) -> None:
+    position = parse_cursor(cursor).position
+    change = text("UPDATE change_events SET new_value = 'ESCALATED', occurred_at = :at WHERE position = :position")
+    change = change.bindparams(position=position).bindparams(at=_moment(server, datetime.now(UTC) - age))
+    async with server.app.db.writing() as connection:
+        await connection.execute(change)
+
+
+def _moment(server: Running, at: datetime) -> Any:
+    return at.strftime("%Y-%m-%d %H:%M:%S.%f") if server.app.db.is_sqlite else at
+
+
+@pytest.mark.unwitnessed("writes a value of another version into the log")
+async def test_a_value_of_a_newer_version_sends_its_operation_to_another_process(
+    server: Running, people: People
+) -> None:
+    first = await submit(people.ada)
+    async with people.ada.subscribed(WATCH, after="0") as stream:
+        (seen,) = await stream.take(1)
+    await decide(people.grace, first)
+    async with people.ada.subscribed(WATCH, after="0") as stream:
+        decided = (await stream.take(2))[1]
+    await _as_of_another_version(server, decided["cursor"], timedelta(minutes=1))
+    another = WATCH.replace("{ id }", "{ id note }")  # answers to the same question are kept for a moment
+    async with streaming(people.ada, another, SSE, {"after": seen["cursor"]}) as wire:
+        assert b"event:" not in await wire.rest()
+    async with streaming(people.ada, another, MULTIPART, {"after": seen["cursor"]}) as wire:
+        part = await wire.part()
+        assert (part["payload"], part["errors"][0]["extensions"]["code"]) == (None, "UNDECODABLE")
+    async with people.ada.socket() as socket:
+        healthy = await socket.subscribe("subscription { changes { entityType } }")
+        stream = await socket.subscribe(another, after=seen["cursor"])
+        message = await stream.message()
+        assert (message["type"], message["id"]) == ("error", stream.id)
+        assert message["payload"][0]["extensions"] == {"code": "UNDECODABLE", "retryable": True}
+        await submit(people.ada)
+        assert (await healthy.next())["entityType"] == "FuelRequest"
+
+
+@pytest.mark.unwitnessed("writes a value of another version into the log")
+async def test_a_value_that_no_version_knows_any_more_costs_its_event_only(server: Running, people: People) -> None:
+    first, second = await submit(people.ada), await submit(people.ada)
+    await decide(people.grace, first)
+    async with people.ada.subscribed(WATCH, after="0") as stream:
+        seen = await stream.take(3)
+    await _as_of_another_version(server, seen[2]["cursor"], timedelta(days=1))
+    await decide(people.grace, second)
+    another = WATCH.replace("{ id }", "{ id litres }")
+    async with streaming(people.ada, another, SSE, {"after": seen[1]["cursor"]}) as wire:
+        unreadable = await wire.event()
+        assert unreadable["id"] == seen[2]["cursor"]
+        assert '"UNDECODABLE"' in unreadable["data"]
+        assert (await wire.value())["fuelRequest"]["id"] == second
+
+
+@pytest.mark.parametrize(("field", "selected"), [("notes", "cursor broken"), ("nevers", "cursor")])
+async def test_what_always_fails_is_told_once_and_the_stream_goes_on(
+    server: Running, people: People, caplog: pytest.LogCaptureFixture, field: str, selected: str
+) -> None:
+    schema = strawberry.Schema(Query, subscription=Subscription)
+    async with serving_schema(schema, server.app, signed_in=True) as url:
+        client = Client(url, people.grace.token)
+        async with client.socket() as socket:
+            streams = [await socket.subscribe(f"subscription {{ {field} {{ {selected} }} }}") for _ in range(3)]
+            healthy = await socket.subscribe("subscription { notes { cursor } }")
+            for _ in range(2):
+                await submit(people.ada)
+            found: dict[str, list[Any]] = {}
+            async with asyncio.timeout(10):
+                while sum(map(len, found.values())) < 8:
+                    message = await socket.receive()
+                    assert message["type"] == "next"
+                    found.setdefault(message["id"], []).append(message["payload"])
+            for each in streams:
+                for payload in found[each.id]:
+                    (error,) = payload["errors"]
+                    assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("INTERNAL", False)
+            assert all("errors" not in payload for payload in found[healthy.id])
+
+
+async def test_the_stop_of_a_process_is_a_restart_to_a_websocket(settings: Settings) -> None:
+    service = serving(settings)
+    server = await service.__aenter__()
+    people = await People.sign_in(server)
+    async with people.ada.subscribed(WATCH) as stream:
+        stopping = asyncio.create_task(service.__aexit__(None, None, None))
+        assert await stream.socket.closed() == 1012
+        await stopping
