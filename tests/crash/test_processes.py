@@ -191,7 +191,11 @@ async def test_a_cursor_from_before_the_pruning_is_told_the_oldest_that_works(
     async with pair.at_there("grace").subscribed(WATCH, after="0") as subscribed:
         message = await subscribed.message()
         assert message["type"] == "error", message
-        assert message["payload"][0]["extensions"] == {"code": "CURSOR_EXPIRED", "oldestCursor": str(oldest)}
+        assert message["payload"][0]["extensions"] == {
+            "code": "CURSOR_EXPIRED",
+            "retryable": False,
+            "oldestCursor": str(oldest),
+        }
     for way in WAYS:
         async with listening(way, pair.at_there("grace"), WATCH, after="0") as ear:
             assert await ear.end() == "CURSOR_EXPIRED"
