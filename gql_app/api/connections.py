@@ -37,11 +37,11 @@ _MOST_DIGITS = 1_000
 
 First = Annotated[
     int | None,
-    strawberry.argument(description=f"How many from the beginning, 1 to {LARGEST_PAGE} (default: {DEFAULT_PAGE})."),
+    strawberry.argument(description=f"How many from the beginning, 0 to {LARGEST_PAGE} (default: {DEFAULT_PAGE})."),
 ]
 After = Annotated[str | None, strawberry.argument(description="Only what comes behind this cursor.")]
 Last = Annotated[
-    int | None, strawberry.argument(description=f"How many from the end, 1 to {LARGEST_PAGE}; instead of `first`.")
+    int | None, strawberry.argument(description=f"How many from the end, 0 to {LARGEST_PAGE}; instead of `first`.")
 ]
 Before = Annotated[str | None, strawberry.argument(description="Only what comes before this cursor.")]
 
@@ -155,7 +155,7 @@ class PageArgs:
     """Relay's arguments, checked.
 
     Raises:
-        Invalid: a page of no or more than 100 rows, both directions at once.
+        Invalid: a page of fewer than 0 or more than 100 rows, both directions at once.
     """
 
     first: int | None = None
@@ -168,8 +168,8 @@ class PageArgs:
             raise Invalid("Give either `first` or `last`.", field="first")
         for name in ("first", "last"):
             size = getattr(self, name)
-            if size is not None and not 1 <= size <= LARGEST_PAGE:
-                raise Invalid(f"A page has 1 to {LARGEST_PAGE} entries.", field=name)
+            if size is not None and not 0 <= size <= LARGEST_PAGE:
+                raise Invalid(f"A page has 0 to {LARGEST_PAGE} entries.", field=name)
 
     @property
     def backward(self) -> bool:
@@ -177,7 +177,7 @@ class PageArgs:
 
     @property
     def size(self) -> int:
-        return self.first or self.last or DEFAULT_PAGE
+        return next((each for each in (self.first, self.last) if each is not None), DEFAULT_PAGE)
 
 
 @dataclass(frozen=True, slots=True)

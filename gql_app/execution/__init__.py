@@ -2,6 +2,7 @@
 
 documents    parsing and validating, with limits, cached
 limits       what a document may cost
+introspection  what an introspection costs
 engine       runs operations, and begins subscriptions
 direct       resolvers without arguments, called directly
 plans        how to read selections, found out once per document
@@ -10,5 +11,6 @@ subscription what comes of the events of one subscription
 patience     how long a stream waits for a database that is away
 plain        a subscription whose events are not those of the change log
 sharing      one execution for all subscriptions that get the same answer
-answers      what is answered; masking what is nobody's business
+answers      what is answered, and what of an error is told
+masking      GraphQL's own errors without the values that were sent
 """

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +11,9 @@ from graphql import ExecutionResult, GraphQLError
 
 from gql_app.db import is_outage
 from gql_app.errors import GqlAppError, Unavailable, UserFault
+from gql_app.execution.masking import without_values
 
 logger = logging.getLogger(__name__)
-
-# Values that clients sent stay out of messages: they may be passwords.
-_SENT_VALUE = re.compile(r"(?::\s|\bfound\s|\bgot\s|,\sbut\sencountered\s).*", re.S)
-
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -92,7 +88,7 @@ def present(error: GraphQLError) -> dict[str, Any]:
         shown = {"message": original.message, "extensions": extensions}
     elif original is None or isinstance(original, GraphQLError):
         code = {"code": "BAD_USER_INPUT", "retryable": False} | dict(error.extensions or {})
-        shown = {"message": _SENT_VALUE.sub(".", error.message), "extensions": code}
+        shown = {"message": without_values(error.message), "extensions": code}
     else:
         error_id = secrets.token_hex(6)
         logger.error("unexpected error %s at %s", error_id, error.path, exc_info=original)

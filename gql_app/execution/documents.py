@@ -21,6 +21,7 @@ from graphql import (
     visit,
 )
 
+from gql_app.execution.introspection import Sizes
 from gql_app.execution.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
 from gql_app.execution.plans import Plans
 
@@ -67,11 +68,18 @@ class Prepared:
         return Plans() if self.conditional else self._plans.setdefault(id(operation), Plans(self.length))
 
 
+LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+"""The code of a document that is too long, too deep or asks for too much."""
+_ABORTED = "Parsing aborted"
+"""In what graphql-core's parser says when one of the limits that it was given is broken."""
+
+
 class Documents:
     """Prepares documents for one schema; the most recent ones are remembered."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
+        self._sizes = Sizes.of(schema)
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
         self._characters = 0
 
@@ -95,11 +103,19 @@ class Documents:
     def _check(self, text: str) -> Prepared:
         try:
             document = parse(text, max_lexical_tokens=MAX_TOKENS, max_source_length=MAX_LENGTH, max_comments=MAX_TOKENS)
-            refuse_expensive(document)
         except GraphQLError as error:
+            if _ABORTED in error.message:
+                limit = GraphQLError(error.message.removeprefix("Syntax Error: "))
+                return Prepared(None, (_coded(limit, LIMIT_EXCEEDED),))
             return Prepared(None, (_coded(error, "GRAPHQL_PARSE_FAILED"),))
         except RecursionError:
-            return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), "GRAPHQL_PARSE_FAILED"),))
+            return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), LIMIT_EXCEEDED),))
+        try:
+            refuse_expensive(document, self._sizes)
+        except GraphQLError as error:
+            return Prepared(None, (_coded(error, LIMIT_EXCEEDED),))
+        except RecursionError:
+            return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), LIMIT_EXCEEDED),))
         errors = validate(self._schema, document, max_errors=10, hide_suggestions=True)
         if errors:
             return Prepared(

@@ -1,6 +1,7 @@
 """Running operations."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from gql_app.errors import ConfigurationError, Interrupted
 from gql_app.execution.answers import Answer, answer, cause, refusal
 from gql_app.execution.documents import Documents, Prepared
 from gql_app.execution.executor import PlanningExecutor
+from gql_app.execution.introspection import is_introspection
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.plain import PlainSubscription
 from gql_app.execution.sharing import Groups
@@ -38,6 +40,9 @@ class Operation:
     definition: OperationDefinitionNode
     request: GraphQLRequest
 
+
+KEPT_INTROSPECTIONS = 16
+"""Answers about the schema, which are the same for everybody: tools ask for the same again and again."""
 
 Running = Subscription | PlainSubscription
 """A subscription that has begun."""
@@ -63,6 +68,7 @@ class Engine:
         self._kind: type[Executor[Any]] = PlanningExecutor if fast else Executor
         self._documents = Documents(self._schema)
         self._groups = Groups()
+        self._introspections: OrderedDict[tuple[Prepared, str | None], Answer] = OrderedDict()
         self._executors: WeakValueDictionary[Hashable, Executor[Any]] = WeakValueDictionary()
         """One for all subscriptions that want the same: what is copied for each event is the same for all of them."""
 
@@ -82,6 +88,16 @@ class Engine:
 
     async def run(self, operation: Operation, context: Context) -> Answer:
         """Run a query or a mutation."""
+        if not is_introspection(operation.definition):
+            return await self._run(operation, context)
+        key = operation.prepared, operation.request.operation_name
+        if key not in self._introspections:
+            self._introspections[key] = await self._run(operation, context)
+            if len(self._introspections) > KEPT_INTROSPECTIONS:
+                self._introspections.popitem(last=False)
+        return self._introspections[key]
+
+    async def _run(self, operation: Operation, context: Context) -> Answer:
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return answer(ExecutionResult(None, executor))

@@ -20,6 +20,7 @@ from graphql import (
 )
 
 from gql_app.api.connections import DEFAULT_PAGE, LARGEST_PAGE
+from gql_app.execution.introspection import ROOTS, Prices, Sizes
 
 MAX_TOKENS = 2_000
 MAX_LENGTH = 50_000
@@ -32,8 +33,6 @@ MAX_PAIRS = 10_000
 OverlappingFieldsCanBeMerged is quadratic in these)."""
 
 
-INTROSPECTION = 5_000
-"""What a `__schema` or `__type` counts: its lists are as long as the schema makes them, and say nothing of it here."""
 TEXTS = {"body": 50, "note": 20, "decisionNote": 20, "oldValue": 20, "newValue": 20, "error": 20}
 """What fields count that may hold thousands of characters."""
 
@@ -43,14 +42,16 @@ class _Weight:
     """What a selection set costs; `names` are the fields that it holds directly, fragments spread."""
 
     cost: int = 0
+    introspected: int = 0
     depth: int = 0
     names: Counter[str] = field(default_factory=Counter)
     lists: set[str] = field(default_factory=set)
 
 
 class _Scales:
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, document: DocumentNode, sizes: Sizes) -> None:
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
+        self._prices = Prices(sizes, self._fragments)
         self._weights: dict[str, _Weight] = {}
         self._open: set[str] = set()
         self.pairs = 0
@@ -73,33 +74,16 @@ class _Scales:
             self._fragment(name)
 
     def _add_field(self, weight: _Weight, node: FieldNode) -> None:
-        introspects = node.name.value in ("__schema", "__type")
-        if introspects and node.selection_set and self._renames(node.selection_set):
-            raise GraphQLError("Introspection takes no aliases.")
         weight.names[node.alias.value if node.alias else node.name.value] += 1
         weight.lists.add(node.name.value)
         inner = self.weigh(node.selection_set) if node.selection_set else _Weight()
-        own = INTROSPECTION if introspects else TEXTS.get(node.name.value, 1)
-        weight.cost += own + _entries(node, inner) * inner.cost
+        if node.name.value in ROOTS and node.selection_set:
+            weight.introspected += 1 + self._prices.of(node.selection_set)
+        else:
+            entries = _entries(node, inner)
+            weight.cost += TEXTS.get(node.name.value, 1) + entries * inner.cost
+            weight.introspected += entries * inner.introspected
         weight.depth = max(weight.depth, 1 + inner.depth)
-
-    def _renames(self, selection_set: SelectionSetNode) -> bool:
-        """Whether any field below has an alias: each would be answered for every type and field that there is."""
-        left, seen = [selection_set], set()
-        while left:
-            for node in left.pop().selections:
-                inner: SelectionSetNode | None = None
-                if isinstance(node, FragmentSpreadNode):
-                    if node.name.value not in seen and node.name.value in self._fragments:
-                        seen.add(node.name.value)
-                        inner = self._fragments[node.name.value].selection_set
-                elif isinstance(node, FieldNode | InlineFragmentNode):
-                    if isinstance(node, FieldNode) and node.alias is not None:
-                        return True
-                    inner = node.selection_set
-                if inner is not None:
-                    left.append(inner)
-        return False
 
     def _fragment(self, name: str) -> _Weight:
         if name not in self._weights:
@@ -112,9 +96,9 @@ class _Scales:
         return self._weights[name]
 
 
-def refuse_expensive(document: DocumentNode) -> None:
+def refuse_expensive(document: DocumentNode, sizes: Sizes) -> None:
     """Raises GraphQLError when an operation of the document would cost too much, saying which limit it breaks."""
-    scales = _Scales(document)
+    scales = _Scales(document, sizes)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             weight = scales.weigh(definition.selection_set)
@@ -124,6 +108,11 @@ def refuse_expensive(document: DocumentNode) -> None:
                 raise GraphQLError(
                     f"The answer could hold {weight.cost} fields; {MAX_COST} is the most. Ask for smaller pages."
                 )
+            if weight.introspected > sizes.most:
+                raise GraphQLError(
+                    f"The introspection could return {weight.introspected} values; {sizes.most} is the most. "
+                    "Ask for less at a time."
+                )
     scales.weigh_unused()
     if scales.pairs > MAX_PAIRS:
         raise GraphQLError("The document asks for the same field too many times.")
@@ -131,6 +120,7 @@ def refuse_expensive(document: DocumentNode) -> None:
 
 def _merge(weight: _Weight, inner: _Weight) -> None:
     weight.cost += inner.cost
+    weight.introspected += inner.introspected
     weight.depth = max(weight.depth, inner.depth)
     weight.names.update(inner.names)
     weight.lists |= inner.lists

@@ -226,12 +226,20 @@ async def test_no_cursor_breaks_any_order(people: People, field: str, argument: 
 
 @pytest.mark.parametrize(
     "variables",
-    [{"first": 1, "last": 1}, {"first": 0}, {"last": 0}, {"first": -1}, {"last": -1}, {"first": 101}, {"last": 10**6}],
+    [{"first": 1, "last": 1}, {"first": 0, "last": 0}, {"first": -1}, {"last": -1}, {"first": 101}, {"last": 10**6}],
 )
 @pytest.mark.parametrize("field", ["fuelRequests", "changes", "deliveries", "users"])
 async def test_a_page_of_an_impossible_size_is_refused(people: People, field: str, variables: dict[str, int]) -> None:
     query = f"query ($first: Int, $last: Int) {{ {field}(first: $first, last: $last) {{ nodes {{ __typename }} }} }}"
     assert await people.root.error(query, **variables) == "INVALID"
+
+
+@pytest.mark.parametrize("side", ["first", "last"])
+@pytest.mark.parametrize("field", ["fuelRequests", "changes", "projects", "deliveries"])
+async def test_a_page_of_nothing_is_empty(people: People, side: str, field: str) -> None:
+    await submit(people.ada)
+    page = await people.ada.data(f"{{ {field}({side}: 0) {{ nodes {{ __typename }} pageInfo {{ endCursor }} }} }}")
+    assert page == {"nodes": [], "pageInfo": {"endCursor": None}}
 
 
 async def test_a_cursor_of_another_connection_or_order_is_refused(people: People) -> None:
