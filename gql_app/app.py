@@ -34,6 +34,7 @@ from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.workers import Workers
 from gql_app.execution.engine import Engine
+from gql_app.execution.trusted import TrustedDocuments
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.outside.switch import Intake, renew
@@ -212,8 +213,9 @@ def create_asgi(app: App) -> ASGIApp:
     settings = app.settings
     engine = Engine(build(app.application.verticals, fast=settings.fast), fast=settings.fast)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
-    http = HttpEndpoint(engine, app.make_context, page, app.stopping)
-    websocket = WebSocketEndpoint(engine, app.make_context, lambda: app.feed.cursor, fast=settings.fast)
+    trusted = TrustedDocuments.read(settings.documents, only=settings.documents_only)
+    http = HttpEndpoint(engine, app.make_context, page, app.stopping, trusted)
+    websocket = WebSocketEndpoint(engine, app.make_context, lambda: app.feed.cursor, trusted, fast=settings.fast)
     whole: ASGIApp = ShortWay("/graphql", http, websocket, Starlette(routes=_routes(app), lifespan=lifespan))
     if origins := list(settings.cors_origins):
         whole = CORSMiddleware(whole, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])

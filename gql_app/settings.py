@@ -85,6 +85,10 @@ class Settings:
     demo: bool = False
     fast: bool = True
     """Whether the engine takes its short cuts. `docs/operating.md` lists them; no answer depends on them."""
+    documents: str = ""
+    """A JSON file of ids and GraphQL documents, which may be asked for by `documentId`."""
+    documents_only: bool = False
+    """Whether no other documents are answered."""
     app: str = DEFAULT_APP
     """``package.module:attribute`` of the list of verticals that are served."""
 
@@ -118,6 +122,8 @@ class Settings:
             "session_lifetime": timedelta(hours=env.number("SESSION_HOURS", 14 * 24, 1, 24 * 366)),
             "poll_interval": timedelta(milliseconds=env.number("POLL_INTERVAL_MS", 1000, 20, 60_000)),
             "demo": env.flag("DEMO", False),
+            "documents": env.text("DOCUMENTS", ""),
+            "documents_only": env.flag("DOCUMENTS_ONLY", False),
             "inline_worker": env.flag("INLINE_WORKER", True),
             "fast": env.flag("FAST", True),
             "app": env.text("APP", DEFAULT_APP),

@@ -15,6 +15,7 @@ from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.execution.documents import is_mutation, is_subscription
 from gql_app.execution.engine import Engine, GraphQLRequest, Running
+from gql_app.execution.trusted import DocumentRefused, TrustedDocuments
 from gql_app.transport.requests import BadRequest, parse_json, read_request
 from gql_app.transport.streams import FRAMINGS, frames
 
@@ -29,6 +30,8 @@ SEND_TIMEOUT = 20.0
 RETRY_AFTER = "1"
 """Seconds after which a client may ask again, when the database is away."""
 JSON = "application/json"
+_ASKING = frozenset({"query", "documentId", "extensions"})
+"""Parameters of an address that asks something; without one it is a browser that looks."""
 GRAPHQL_JSON = "application/graphql-response+json"
 
 MakeContext = Callable[[str | None, str], Awaitable[Context]]
@@ -39,10 +42,16 @@ class HttpEndpoint:
     """Answers GET and POST requests to ``/graphql``."""
 
     def __init__(
-        self, engine: Engine, make_context: MakeContext, page: Callable[[], Response], stopping: asyncio.Event
+        self,
+        engine: Engine,
+        make_context: MakeContext,
+        page: Callable[[], Response],
+        stopping: asyncio.Event,
+        trusted: TrustedDocuments,
     ) -> None:
         """``page`` is shown to a browser that opens the address."""
         self._engine = engine
+        self._trusted = trusted
         self._make_context = make_context
         self._page = page
         self._stopping = stopping
@@ -62,15 +71,16 @@ class HttpEndpoint:
         accepted = _accepted(request)
         if request.method not in ("GET", "POST"):
             return _json(refusal_of(BadRequest("Use POST.")), 405, JSON, {"Allow": "GET, POST"})
-        if request.method == "GET" and "query" not in request.query_params and "text/html" in accepted:
+        if request.method == "GET" and not _ASKING & request.query_params.keys() and "text/html" in accepted:
             return self._page()
         kind = _kind(accepted)
         if kind is None:
             return _json(refusal_of(BadRequest(f"Accept {GRAPHQL_JSON} or {JSON}.")), 406, JSON)
         try:
-            graphql_request = await _read(request)
-        except BadRequest as error:
-            return _json(refusal_of(error), 400, kind if kind in (JSON, GRAPHQL_JSON) else JSON)
+            graphql_request = await _read(request, self._trusted)
+        except (DocumentRefused, BadRequest) as error:
+            is_bad = isinstance(error, BadRequest)
+            return _json(refusal_of(error), 400, _plain(kind)) if is_bad else _answered(refusal_of(error), kind)
         except _TooLarge:
             return _json(refusal_of(BadRequest(f"A request may have {MAX_BODY} bytes.")), 413, JSON)
         except _UnsupportedType:
@@ -158,14 +168,14 @@ class _UnsupportedType(Exception):
     pass
 
 
-async def _read(request: Request) -> GraphQLRequest:
+async def _read(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
     if request.method == "GET":
         params = request.query_params
-        payload = {name: params[name] for name in ("query", "operationName") if name in params}
+        payload = {name: params[name] for name in ("query", "documentId", "operationName") if name in params}
         for name in ("variables", "extensions"):
             if params.get(name):
                 payload[name] = parse_json(params[name])
-        return read_request(payload)
+        return read_request(payload, trusted)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
         raise _UnsupportedType
@@ -178,7 +188,7 @@ async def _read(request: Request) -> GraphQLRequest:
             body += chunk
             if len(body) > MAX_BODY:
                 raise _TooLarge
-    return read_request(parse_json(body))
+    return read_request(parse_json(body), trusted)
 
 
 def _accepted(request: Request) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 from gql_app.errors import Invalid
 from gql_app.execution.engine import GraphQLRequest
+from gql_app.execution.trusted import PersistedQueryNotSupported, TrustedDocuments
 
 MAX_JSON_DEPTH = 64
 
@@ -13,22 +14,39 @@ class BadRequest(Invalid):
     """This is not a GraphQL request."""
 
 
-def read_request(payload: object) -> GraphQLRequest:
-    """Raises BadRequest for anything that is not a GraphQL request (GraphQL over HTTP, section 5)."""
+def read_request(payload: object, trusted: TrustedDocuments) -> GraphQLRequest:
+    """What is to be executed.
+
+    Raises:
+        BadRequest: this is not a GraphQL request (GraphQL over HTTP, section 5).
+        DocumentRefused: the document is known by an id that is not known here, or must be and is not.
+    """
     if not isinstance(payload, dict):
         raise BadRequest("The request must be a JSON object with a `query`.")
-    query = payload.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise BadRequest("`query` must be a GraphQL document.")
     variables = payload.get("variables")
     if variables is not None and not isinstance(variables, dict):
         raise BadRequest("`variables` must be a JSON object.")
     operation_name = payload.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise BadRequest("`operationName` must be a string.")
-    if not isinstance(payload.get("extensions"), dict | None):
+    extensions = payload.get("extensions")
+    if not isinstance(extensions, dict | None):
         raise BadRequest("`extensions` must be a JSON object.")
+    query = _document(payload, extensions or {}, trusted)
     return GraphQLRequest(query, variables, operation_name or None)
+
+
+def _document(payload: dict[str, Any], extensions: dict[str, Any], trusted: TrustedDocuments) -> str:
+    query, document_id = payload.get("query"), payload.get("documentId")
+    if document_id is not None and query is None:
+        if not isinstance(document_id, str):
+            raise BadRequest("`documentId` must be a text.")
+        return trusted.document(document_id)
+    if query is None and "persistedQuery" in extensions:
+        raise PersistedQueryNotSupported  # its clients send the document then
+    if not isinstance(query, str) or not query.strip():
+        raise BadRequest("`query` must be a GraphQL document.")
+    return trusted.admit(query)
 
 
 def parse_json(raw: bytes | str) -> Any:

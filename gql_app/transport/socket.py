@@ -22,6 +22,7 @@ from gql_app.execution.answers import Answer, refusal_of
 from gql_app.execution.documents import is_subscription
 from gql_app.execution.engine import Engine, Running
 from gql_app.execution.patience import as_interruption
+from gql_app.execution.trusted import TrustedDocuments
 from gql_app.transport.endings import FAULT, closing, is_said_first
 from gql_app.transport.positions import Positions
 from gql_app.transport.protocol import Close, Gone, authorization, beginning, read_id, read_message, short
@@ -45,6 +46,7 @@ class Socket:
         engine: Engine,
         make_context: Callable[[str | None, str], Awaitable[Context]],
         position: Callable[[], Cursor],
+        trusted: TrustedDocuments,
         receive: Receive,
         send: Send,
         client: str,
@@ -53,6 +55,7 @@ class Socket:
         self._engine = engine
         self._make_context = make_context
         self._position = position
+        self._trusted = trusted
         self._receive = receive
         self._raw_send = send
         self._client = client
@@ -217,7 +220,7 @@ class Socket:
 
     async def _operate(self, operation_id: str, payload: list[object], context: Context) -> None:
         try:
-            request = read_request(payload.pop())
+            request = read_request(payload.pop(), self._trusted)
         except BadRequest as error:
             raise Close(4400, error.message[:120]) from error
         operation = await self._engine.prepare(request)

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 from gql_app.api.context import Context
 from gql_app.changes.cursors import Cursor
 from gql_app.execution.engine import Engine
+from gql_app.execution.trusted import TrustedDocuments
 from gql_app.transport.frames import EXTENSION
 from gql_app.transport.protocol import PROTOCOL
 from gql_app.transport.socket import Socket
@@ -20,6 +21,7 @@ class WebSocketEndpoint:
         engine: Engine,
         make_context: Callable[[str | None, str], Awaitable[Context]],
         position: Callable[[], Cursor],
+        trusted: TrustedDocuments,
         *,
         fast: bool = True,
     ) -> None:
@@ -27,6 +29,7 @@ class WebSocketEndpoint:
         self._engine = engine
         self._make_context = make_context
         self._position = position
+        self._trusted = trusted
         self._fast = fast
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,4 +44,6 @@ class WebSocketEndpoint:
             return
         client = (scope.get("client") or ("",))[0]
         write = scope.get("extensions", {}).get(EXTENSION) if self._fast else None
-        await Socket(self._engine, self._make_context, self._position, receive, send, client, write).serve()
+        await Socket(
+            self._engine, self._make_context, self._position, self._trusted, receive, send, client, write
+        ).serve()

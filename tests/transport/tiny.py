@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from gql_app.api.context import Context
 from gql_app.app import App
 from gql_app.execution.engine import Engine
+from gql_app.execution.trusted import TrustedDocuments
 from gql_app.testing.server import listening
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
@@ -30,8 +31,10 @@ async def serving_schema(schema: strawberry.Schema, app: App, *, signed_in: bool
 
     engine = Engine(schema, fast=FAST)
     routes = [
-        Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event())),
-        WebSocketRoute("/graphql", WebSocketEndpoint(engine, make_context, lambda: app.feed.cursor, fast=FAST)),
+        Route("/graphql", HttpEndpoint(engine, make_context, Response, asyncio.Event(), TrustedDocuments())),
+        WebSocketRoute(
+            "/graphql", WebSocketEndpoint(engine, make_context, lambda: app.feed.cursor, TrustedDocuments(), fast=FAST)
+        ),
     ]
     async with listening(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off")) as url:
         yield url
