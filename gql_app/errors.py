@@ -182,7 +182,7 @@ class Stopping(Interrupted):
 
 
 class OutcomeUnknown(GqlAppError):
-    """The database was lost while this was committed: look whether it was done before you do it again."""
+    """The database was lost in the commit: ask again with the same Idempotency-Key, or look whether it was done."""
 
     code = ErrorCode.OUTCOME_UNKNOWN
 

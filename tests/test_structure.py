@@ -36,7 +36,7 @@ LAYERS = (
     {"settings", "texts", "db"},
     {"audiences"},
     {"changes"},
-    {"viewer"},
+    {"viewer", "idempotency"},
     {"api"},
     {"execution"},
     {"declared"},

@@ -34,6 +34,7 @@ from gql_app.changes.watch import Renewal, Watch
 from gql_app.db import Database
 from gql_app.db.asking import Ask
 from gql_app.errors import Forbidden, Unauthenticated
+from gql_app.idempotency import Once
 from gql_app.settings import Settings
 from gql_app.viewer import Viewer, with_keys
 
@@ -117,6 +118,8 @@ class Context:
     _client: str = ""
     last_event_id: str | None = None
     private: bool = False
+    once: Once | None = None
+    """The idempotency key of the request, if it has one."""
     _scope: Scope | None = None
     look_again: Callable[[Database, Viewer], Awaitable[Viewer]] = with_keys
     """Finds out which role and keys a viewer has now."""

@@ -1,7 +1,7 @@
 """What a mutation returns: what it made, or why it could not."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import strawberry
@@ -24,6 +24,13 @@ class UserError:
     def of(cls, fault: UserFault) -> "UserError":
         code: Any = code_text(type(fault))  # a vertical may have added it to the enum of its application's schema
         return cls(code=code, message=fault.message, field=["input", *fault.field] if fault.field else None)
+
+    @classmethod
+    def kept(cls, told: Mapping[str, Any]) -> "UserError":
+        """The same of what was kept with an idempotency key (see `idempotency.Outcome`)."""
+        code: Any = ErrorCode.__members__.get(told["code"], told["code"])
+        field = told["field"]
+        return cls(code=code, message=told["message"], field=["input", *field] if field else None)
 
 
 def faults_as(payload: Callable[..., T]) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from gql_app import migrations
+from gql_app import idempotency, migrations
 from gql_app.app import App
 from gql_app.application import Application, named
 from gql_app.changes import log
@@ -126,6 +126,7 @@ async def _prune(age: timedelta) -> str:
             while count := await app.db.write(forget, before):  # in bites, so that nobody waits long
                 total += count
             counts.append(total)
+        await app.db.write(idempotency.forget)
     return f"{counts[0]} events and {counts[1]} messages forgotten."
 
 

@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import strawberry
 from sqlalchemy import Select, bindparam, select
@@ -32,6 +33,7 @@ from gql_app.changes.tracking import Tracked
 from gql_app.declared.shape import Declared, declared
 from gql_app.declared.values import camel, fit, known_enum, spoken, words
 from gql_app.errors import NotFound
+from gql_app.idempotency import TAKES_A_KEY, Once, only_once
 from gql_app.viewer import Viewer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,15 +101,23 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
         viewer = info.context.require_role(*roles) if roles else info.context.require_viewer()
         values = {each.name: _value(each, getattr(input, each.field)) for each in parameters}
 
-        def run(session: Session) -> Any:
+        def do(session: Session) -> Tracked:
             found = {each.name: _load(session, viewer, each, values[each.name]) for each in parameters}
             entity = work(session, viewer, **found)
             if not isinstance(entity, of.model):
                 raise TypeError(f"{name} has returned {type(entity).__name__} and no {of.model.__name__}")
             session.flush()
-            return of.of(session, viewer, entity)
+            return entity
+
+        def run(session: Session) -> Any:
+            return of.of(session, viewer, do(session))
+
+        def run_once(session: Session) -> UUID:
+            return do(session).public_id
 
         with fit(None):
+            if info.context.once is not None:
+                return payload(**await _once(info, info.context.once, viewer, run_once, of, shown))
             return payload(**{shown: await info.context.write(run)})
 
     described = strawberry.argument(description=f"What `{to_camel_case(name)}` takes.")
@@ -117,9 +127,25 @@ def _part(of: Declared, work: Any, roles: Sequence[enum.Enum | str]) -> type:
         "input": Annotated[given, described],
         "return": payload,
     }
+    setattr(resolve, TAKES_A_KEY, True)
     field = strawberry.mutation(resolver=faults_as(payload)(resolve), description=said)
     made: type = strawberry.type(type(f"{camel(name)}Mutation", (), {name: field}))
     return made
+
+
+async def _once(
+    info: Info, once: Once, viewer: Viewer, work: Callable[[Session], UUID], of: Declared, shown: str
+) -> dict[str, Any]:
+    """The payload's fields for a mutation with an idempotency key: what came of it, then or now, as it is now."""
+    field = str(info.path.key)
+
+    def run(session: Session) -> dict[str, Any]:
+        outcome, _ = only_once(session, viewer.id, once, field, work)
+        if outcome.entity_id is None:
+            return {"errors": [UserError.kept(each) for each in outcome.errors]}
+        return {shown: of.by_public_id(session, viewer, [outcome.entity_id]).get(outcome.entity_id)}
+
+    return await info.context.write(run)
 
 
 def _parameters(work: Any, own: type[Tracked]) -> list[_Parameter]:

@@ -9,8 +9,11 @@ from graphql import (
     DirectiveNode,
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
@@ -130,6 +133,23 @@ def is_subscription(operation: OperationDefinitionNode) -> bool:
 
 def is_mutation(operation: OperationDefinitionNode) -> bool:
     return operation.operation is OperationType.MUTATION
+
+
+def root_fields(document: DocumentNode | None, operation: OperationDefinitionNode) -> set[str]:
+    """The names of the fields that an operation selects at its root, also by fragments."""
+    assert document is not None
+    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+    left, names, spread = [operation.selection_set], set(), set()
+    while left:
+        for node in left.pop().selections:
+            if isinstance(node, FieldNode):
+                names.add(node.name.value)
+            elif isinstance(node, InlineFragmentNode):
+                left.append(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
+                spread.add(node.name.value)
+                left.append(fragments[node.name.value].selection_set)
+    return names - {"__typename"}
 
 
 class _Conditions(Visitor):

@@ -10,17 +10,19 @@ from weakref import WeakValueDictionary
 import strawberry
 from graphql import ExecutionResult, Executor, GraphQLError, OperationDefinitionNode
 from graphql.execution import create_source_event_stream
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from gql_app.api.context import Context, Stream
-from gql_app.errors import ConfigurationError, Interrupted
+from gql_app.errors import ConfigurationError, Interrupted, Invalid
 from gql_app.execution.answers import Answer, answer, cause, refusal
-from gql_app.execution.documents import Documents, Prepared
+from gql_app.execution.documents import Documents, Prepared, is_mutation, root_fields
 from gql_app.execution.executor import PlanningExecutor
 from gql_app.execution.introspection import is_introspection
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.plain import PlainSubscription
 from gql_app.execution.sharing import Groups
 from gql_app.execution.subscription import Subscription
+from gql_app.idempotency import TAKES_A_KEY, Once, read_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class GraphQLRequest:
     query: str
     variables: Mapping[str, Any] | None = field(default=None, repr=False)
     operation_name: str | None = None
+    idempotency_key: object = None
+
+    def once(self, key: object) -> Once:
+        """What is to be done once, under this key. Raises Invalid."""
+        return Once.of(read_key(key), self.query, self.operation_name, self.variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,10 @@ class Operation:
     request: GraphQLRequest
 
 
+_NO_KEY = (
+    "`{}` takes no idempotency key: it hands out a token, is for anybody, or keeps no outcome. Send it without a key, "
+    "in a request of its own."
+)
 KEPT_INTROSPECTIONS = 16
 """Answers about the schema, which are the same for everybody: tools ask for the same again and again."""
 
@@ -98,6 +109,8 @@ class Engine:
         return self._introspections[key]
 
     async def _run(self, operation: Operation, context: Context) -> Answer:
+        if context.once is not None and (keyless := self._without_outcome(operation)) is not None:
+            return refusal([GraphQLError("", original_error=Invalid(_NO_KEY.format(keyless)))])
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return answer(ExecutionResult(None, executor))
@@ -121,6 +134,19 @@ class Engine:
         wanted = _wanted(operation, stream)
         executor = self._executors.setdefault(wanted, executor)
         return Subscription(executor, stream, context, self._groups, wanted)
+
+    def _without_outcome(self, operation: Operation) -> str | None:
+        """A mutation of this operation of which no outcome can be kept."""
+        kind = self._schema.mutation_type
+        if kind is None or not is_mutation(operation.definition):
+            return None
+        for name in root_fields(operation.prepared.document, operation.definition):
+            field = kind.fields.get(name)
+            definition: Any = field and field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+            resolver = getattr(definition, "base_resolver", None)
+            if not getattr(getattr(resolver, "wrapped_func", None), TAKES_A_KEY, False):
+                return name
+        return None
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Ready to execute, or what is wrong with the variables."""

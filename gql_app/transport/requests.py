@@ -33,7 +33,7 @@ def read_request(payload: object, trusted: TrustedDocuments) -> GraphQLRequest:
     if not isinstance(extensions, dict | None):
         raise BadRequest("`extensions` must be a JSON object.")
     query = _document(payload, extensions or {}, trusted)
-    return GraphQLRequest(query, variables, operation_name or None)
+    return GraphQLRequest(query, variables, operation_name or None, (extensions or {}).get("idempotencyKey"))
 
 
 def _document(payload: dict[str, Any], extensions: dict[str, Any], trusted: TrustedDocuments) -> str:
