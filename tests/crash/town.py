@@ -197,6 +197,9 @@ class Subscriber:
         await connection.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         async for received in connection:
             message = json.loads(received)
+            if message["type"] == "ping":  # the server says where this stream stands
+                await connection.send(json.dumps({"type": "pong"}))
+                continue
             assert message["type"] == "next", message
             event = message["payload"]["data"]["changes"]
             async with self._news:

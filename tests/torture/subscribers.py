@@ -96,6 +96,9 @@ class Subscriber:
         await connection.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         async for text in connection:
             message = json.loads(text)
+            if message["type"] == "ping":
+                await connection.send(json.dumps({"type": "pong"}))
+                continue
             if message["type"] != "next":
                 return self._refused(message)
             if "errors" in message["payload"]:
