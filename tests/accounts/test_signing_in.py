@@ -260,7 +260,7 @@ async def test_a_new_password_ends_all_sessions_and_begins_one(people: People, s
         assert refused["errors"] == [{"code": "BAD_CREDENTIALS", "field": ["input", "currentPassword"]}]
         payload = await people.ada.data(CHANGE_PASSWORD, old=PASSWORD, new="a quiet green harbour")
         assert payload["errors"] == []
-        assert await stream.error() == "UNAUTHENTICATED"
+        assert await stream.socket.closed() == 4403
     assert await people.ada.data(VIEWER) is None
     assert (await Client(server.url, payload["session"]["token"]).data(VIEWER))["username"] == "ada"
     assert (await Client(server.url).data(LOG_IN, username="ada", password=PASSWORD))["errors"]

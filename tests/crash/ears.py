@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+import websockets
+
 from gql_app.testing.client import Client, Subscribed
 from tests.transport.wire import MULTIPART, SSE, Wire, streaming
 
@@ -43,7 +45,10 @@ class _WebSocket:
         return await self._subscribed.next()
 
     async def end(self) -> str:
-        code = await self._subscribed.error()
+        try:
+            code = await self._subscribed.error()
+        except websockets.ConnectionClosed as closed:  # after 4403 graphql-ws comes back with a new token
+            return closed.rcvd.reason if closed.rcvd is not None and closed.rcvd.code == 4403 else str(closed)
         if code == "UNAUTHENTICATED":  # of no use to that client any more
             assert await self._subscribed.socket.closed() == 4401
         return code

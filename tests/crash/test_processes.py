@@ -223,7 +223,7 @@ async def lower_role(pair: Pair) -> Any:
 
 @pytest.mark.parametrize(
     ("act", "code"),
-    [(log_out_everywhere, "UNAUTHENTICATED"), (change_password, "UNAUTHENTICATED")],
+    [(log_out_everywhere, "UNAUTHENTICATED"), (change_password, "SESSION_REPLACED")],
 )
 async def test_who_may_see_no_more_is_cut_off_at_the_other_process_at_once(
     pair: Pair, act: Callable[[Pair], Any], code: str

@@ -19,6 +19,7 @@ OF_THE_ENGINE = {
     "change_capture",
     "change_events",
     "change_images",
+    "idempotency_outcomes",
     "change_log_state",
     "change_outbox",
     "deliveries",
