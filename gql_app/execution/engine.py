@@ -14,7 +14,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from gql_app.api.context import Context, Stream
 from gql_app.errors import ConfigurationError, Interrupted, Invalid
-from gql_app.execution.answers import Answer, answer, cause, refusal
+from gql_app.execution.answers import Answer, answer, cause, refusal, refusal_of
 from gql_app.execution.documents import Documents, Prepared, is_mutation, root_fields
 from gql_app.execution.executor import PlanningExecutor
 from gql_app.execution.introspection import is_introspection
@@ -33,10 +33,7 @@ class GraphQLRequest:
     variables: Mapping[str, Any] | None = field(default=None, repr=False)
     operation_name: str | None = None
     idempotency_key: object = None
-
-    def once(self, key: object) -> Once:
-        """What is to be done once, under this key. Raises Invalid."""
-        return Once.of(read_key(key), self.query, self.operation_name, self.variables)
+    """As it was sent; None: without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +106,11 @@ class Engine:
         return self._introspections[key]
 
     async def _run(self, operation: Operation, context: Context) -> Answer:
-        if context.once is not None and (keyless := self._without_outcome(operation)) is not None:
-            return refusal([GraphQLError("", original_error=Invalid(_NO_KEY.format(keyless)))])
+        if operation.request.idempotency_key is not None and is_mutation(operation.definition):
+            try:
+                context.once = self._once(operation)
+            except Invalid as error:
+                return refusal_of(error)
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return answer(ExecutionResult(None, executor))
@@ -135,18 +135,17 @@ class Engine:
         executor = self._executors.setdefault(wanted, executor)
         return Subscription(executor, stream, context, self._groups, wanted)
 
-    def _without_outcome(self, operation: Operation) -> str | None:
-        """A mutation of this operation of which no outcome can be kept."""
+    def _once(self, operation: Operation) -> Once:
+        """What is to be done once. Raises Invalid: that is no key, or an outcome of these mutations cannot be kept."""
         kind = self._schema.mutation_type
-        if kind is None or not is_mutation(operation.definition):
-            return None
         for name in root_fields(operation.prepared.document, operation.definition):
-            field = kind.fields.get(name)
+            field = kind.fields[name] if kind is not None else None
             definition: Any = field and field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
             resolver = getattr(definition, "base_resolver", None)
             if not getattr(getattr(resolver, "wrapped_func", None), TAKES_A_KEY, False):
-                return name
-        return None
+                raise Invalid(_NO_KEY.format(name))
+        asked = operation.request
+        return Once.of(read_key(asked.idempotency_key), asked.query, asked.operation_name, asked.variables)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Ready to execute, or what is wrong with the variables."""

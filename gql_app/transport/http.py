@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
 from gql_app.db import is_outage
-from gql_app.errors import Interrupted, Invalid
+from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.execution.documents import is_mutation, is_subscription
 from gql_app.execution.engine import Engine, GraphQLRequest, Running
@@ -93,18 +93,14 @@ class HttpEndpoint:
     async def _execute(
         self, request: Request, graphql_request: GraphQLRequest, accepted: list[str], kind: str
     ) -> Response:
+        if (key := request.headers.get("idempotency-key")) is not None:
+            graphql_request = replace(graphql_request, idempotency_key=key)
         operation = await self._engine.prepare(graphql_request)
         if isinstance(operation, Answer):
             return _answered(operation, kind)
         if request.method == "GET" and is_mutation(operation.definition):
             return _json(refusal_of(BadRequest("Mutations need POST.")), 405, _plain(kind), {"Allow": "POST"})
         context = await self._make_context(request.headers.get("authorization"), _client(request))
-        given = request.headers.get("idempotency-key", graphql_request.idempotency_key)
-        if given is not None and is_mutation(operation.definition):
-            try:
-                context.once = graphql_request.once(given)
-            except Invalid as error:
-                return _json(refusal_of(error), 400, _plain(kind))
         if not is_subscription(operation.definition):
             return _answered(await self._engine.run(operation, context), kind)
         framing = next((FRAMINGS[name] for name in accepted if name in FRAMINGS), None)

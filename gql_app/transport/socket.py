@@ -227,8 +227,6 @@ class Socket:
         if isinstance(operation, Answer):
             return await self._fail(operation_id, operation)
         if not is_subscription(operation.definition):
-            if request.idempotency_key is not None:
-                context.once = request.once(request.idempotency_key)
             found = await self._engine.run(operation, context)
             if found.request_error:
                 return await self._fail(operation_id, found)
