@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from graphql import ExecutionResult, Executor
+from graphql import ExecutionResult, Executor, GraphQLError
 
 from gql_app.api.context import Context
 from gql_app.changes.cursors import Cursor
+from gql_app.errors import GqlAppError
 from gql_app.execution.answers import Answer, answer
+from gql_app.execution.patience import as_interruption
 from gql_app.execution.subscription import Write
 
 
@@ -25,10 +27,18 @@ class PlainSubscription(AsyncIterator[Answer]):
         self._is_left = False
 
     async def __anext__(self) -> Answer:
-        """Raises StopAsyncIteration when the generator has ended, and what it raises."""
-        value = await anext(self._source)
+        """Raises StopAsyncIteration at the generator's end. What else it raises is its last answer, or an outage."""
         if self._is_left:
             raise StopAsyncIteration
+        try:
+            value = await anext(self._source)
+        except (StopAsyncIteration, GqlAppError):
+            raise
+        except Exception as error:
+            self.leave()
+            if (interrupted := as_interruption(error)) is not None:
+                raise interrupted from error
+            return answer(ExecutionResult(None, [GraphQLError("", original_error=error)]))
         executor = self._executor.build_per_event_executor(value)
         executor.context_value = self._context.afresh()
         result: Any = executor.execute_operation(False)

@@ -20,9 +20,12 @@ SOON = 0.25
 
 
 class Positions:
-    """For one socket. Nothing is kept running while it has no streams."""
+    """For one socket. Nothing is kept running while it has no streams.
 
-    __slots__ = ("_last", "_send", "_sending", "_streams", "_timer")
+    Must hold: it says nothing while an answer is on its way to the socket, which it might overtake.
+    """
+
+    __slots__ = ("_last", "_send", "_sending", "_streams", "_timer", "on_their_way")
 
     def __init__(self, streams: Mapping[str, Running], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         self._streams = streams
@@ -30,6 +33,8 @@ class Positions:
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
         self._last: Cursor | None = None
+        self.on_their_way = 0
+        """Answers that have been handed out by their streams and are not sent yet."""
 
     def begun(self) -> None:
         """Another stream has begun."""
@@ -48,7 +53,7 @@ class Positions:
         self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tell)
         told = [each.told for each in followed]
         least = min((each for each in told if each is not None), default=None)
-        if least is None or None in told or least == self._last:
+        if least is None or None in told or least == self._last or self.on_their_way:
             return
         if self._sending is None or self._sending.done():  # otherwise the client does not read
             self._last = least

@@ -250,7 +250,11 @@ class Socket:
             await subscription.aclose()
 
     async def _next(self, operation_id: str, answer: Answer) -> None:
-        await self._send_text(beginning(operation_id) + answer.body + "}")
+        self._positions.on_their_way += 1
+        try:
+            await self._send_text(beginning(operation_id) + answer.body + "}")
+        finally:
+            self._positions.on_their_way -= 1
 
     async def _fail(self, operation_id: str, answer: Answer) -> None:
         errors = json.loads(answer.body)["errors"]

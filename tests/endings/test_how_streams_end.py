@@ -13,7 +13,7 @@ from sqlalchemy import text
 from gql_app import ChangeEvent, Info, Topic
 from gql_app.changes.cursors import parse_cursor
 from gql_app.settings import Settings
-from gql_app.testing.client import Client
+from gql_app.testing.client import PATIENCE, Client
 from gql_app.testing.server import Running, serving
 from tests.people import PASSWORD, People, decide, submit
 from tests.transport.tiny import serving_schema
@@ -21,6 +21,8 @@ from tests.transport.wire import MULTIPART, SSE, streaming
 
 WATCH = """subscription ($after: String) { fuelRequestStatusChanged(after: $after) {
     cursor previousStatus status fuelRequest { id } } }"""
+LEFT: list[str] = []
+"""What generators have said at their end."""
 COMPLETE = b"event: complete\ndata:\n\n"
 CHANGE_PASSWORD = """mutation ($old: String!, $new: String!) {
     changePassword(input: {currentPassword: $old, newPassword: $new}) { session { token } errors { code } } }"""
@@ -63,12 +65,57 @@ class Subscription:
             yield number
 
     @strawberry.subscription
+    async def broken_countdown(self) -> AsyncGenerator[int]:
+        yield 1
+        raise RuntimeError("a bug")
+
+    @strawberry.subscription
+    async def left(self, info: Info) -> AsyncGenerator[int]:
+        try:
+            while True:
+                yield 1
+                await asyncio.sleep(0.01)
+        finally:
+            LEFT.append("left")
+
+    @strawberry.subscription
     async def notes(self, info: Info) -> AsyncIterator[Note]:
         return info.context.stream([Topic("FuelRequest", "status")], None, Note.of)
 
     @strawberry.subscription
     async def nevers(self, info: Info) -> AsyncIterator[Note]:
         return info.context.stream([Topic("FuelRequest", "status")], None, Note.never)
+
+
+async def test_a_generator_that_fails_costs_its_own_operation_only(server: Running) -> None:
+    schema = strawberry.Schema(Query, subscription=Subscription)
+    async with serving_schema(schema, server.app) as url, Client(url).socket() as socket:
+        stream = await socket.subscribe("subscription { brokenCountdown }")
+        assert await stream.next() == 1
+        failed = await stream.message()
+        assert failed["payload"]["errors"][0]["extensions"]["code"] == "INTERNAL"
+        assert await stream.message() == {"type": "complete", "id": stream.id}
+        other = await socket.subscribe("subscription { countdown(start: 1) }")
+        assert await other.next() == 1
+
+
+async def has_left() -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not LEFT:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("goes", ["completes", "disconnects"])
+async def test_a_generator_is_closed_when_its_client_leaves(server: Running, goes: str) -> None:
+    LEFT.clear()
+    async with serving_schema(strawberry.Schema(Query, subscription=Subscription), server.app) as url:
+        async with Client(url).socket() as socket:
+            stream = await socket.subscribe("subscription { left }")
+            assert await stream.next() == 1
+            if goes == "completes":
+                await socket.send({"type": "complete", "id": stream.id})
+                await has_left()
+        await has_left()
 
 
 @pytest.mark.parametrize("accept", [SSE, MULTIPART, "websocket"])
