@@ -6,6 +6,7 @@ The way of a change, and the rooms that it passes:
     execution/      its document is checked and executed
     accounts/ demo/ …
                     its resolver runs a unit of work: a plain function that changes SQLAlchemy models
+    idempotency/    … once, however often it was sent under the same key
     audiences/      the model has said who may see it
     changes/        at the flush the net changes are noted; right before the commit they are written into the change
                     log, in the same transaction
