@@ -1,20 +1,9 @@
 """What a resolver is handed."""
 
 import enum
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy.orm import Session
 from strawberry.dataloader import DataLoader
@@ -22,15 +11,16 @@ from strawberry.types import Info as StrawberryInfo
 
 from gql_app.api.identity import identity_of
 from gql_app.api.lookups import Lookup
+from gql_app.api.streams import Stream
 from gql_app.audiences.conditions import Holder
 from gql_app.audiences.kinds import kind_of
 from gql_app.changes.capture import act_as
 from gql_app.changes.cursors import BEGINNING, Cursor, parse_cursor
 from gql_app.changes.feed import Feed
-from gql_app.changes.models import NO_KEYS, ChangeEvent
-from gql_app.changes.scope import Interest, Scope
+from gql_app.changes.models import NO_KEYS
+from gql_app.changes.scope import Scope
+from gql_app.changes.states import State
 from gql_app.changes.topics import Topic
-from gql_app.changes.watch import Renewal, Watch
 from gql_app.db import Database
 from gql_app.db.asking import Ask
 from gql_app.errors import Forbidden, Unauthenticated
@@ -41,63 +31,6 @@ from gql_app.viewer import Viewer, with_keys
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K")
-
-
-class Stream(AsyncIterator[T], Generic[T]):
-    """A subscription's events. Close it after use.
-
-    ``of`` makes a GraphQL event of a change (None: not this one). With ``by_scope`` it is also handed what the
-    subscriber may see.
-    """
-
-    __slots__ = ("_by_scope", "_context", "_of", "_wanted", "begins_after", "identity", "viewer", "watch")
-
-    def __init__(
-        self,
-        context: "Context",
-        topics: tuple[Topic, ...],
-        after: Cursor,
-        of: Callable[..., T | None],
-        *,
-        by_scope: bool = False,
-        resumed: bool = False,
-    ) -> None:
-        self.identity = _once(identity_of(of, (Context, StrawberryInfo, Viewer)))
-        self.viewer = viewer = context.require_viewer()
-        self._context = context
-        self._wanted = topics
-        self._of = of
-        self._by_scope = by_scope
-        self.begins_after = after
-        # What an event loads may be seen by keys that decide about no event of these topics.
-        renewal = Renewal(viewer.renewed_by, self.look_again, at_first=bool(viewer.catalog.granted_kinds))
-        self.watch: Watch = context.feed.watch(
-            topics, viewer.scope, after=after, lifetime=viewer.lifetime, renewal=renewal, resumed=resumed
-        )
-
-    async def look_again(self) -> Interest:
-        """What the viewer may hear of now."""
-        db, catalog = self._context.db, self.viewer.catalog
-        found = replace(await self._context.look_again(db, self.viewer), catalog=catalog)
-        self.viewer = found if found.granted is not None else await with_keys(db, found)
-        return Interest.of(self._wanted, self.viewer.scope)
-
-    def event(self, event: ChangeEvent, scope: Scope) -> T | None:
-        return self._of(event, scope) if self._by_scope else self._of(event)
-
-    async def __anext__(self) -> T:
-        while (event := self.event(await self.watch.__anext__(), self.watch.interest.scope)) is None:
-            pass
-        return event
-
-    async def aclose(self) -> None:
-        self.watch.close()
-
-
-@lru_cache(1024)
-def _once(identity: Hashable) -> Hashable:
-    """One object for all that are equal: each subscription keeps it."""
-    return identity
 
 
 @dataclass(slots=True)
@@ -272,10 +205,16 @@ class Context:
         return lookup.found(await self.db.look_up(*lookup.query(keys)))
 
     def stream(
-        self, topics: Iterable[Topic], after: str | None, of: Callable[..., T | None], *, by_scope: bool = False
+        self,
+        topics: Iterable[Topic],
+        after: str | None,
+        of: Callable[..., T | None],
+        *,
+        by_scope: bool = False,
+        state: State | None = None,
     ) -> Stream[T]:
         """The changes within these topics that the viewer may see, as ``of`` makes GraphQL events of them
-        (None: not this one).
+        (None: not this one). Without ``after`` the ``state`` is told first, if it is given.
 
         Raises:
             Unauthenticated: nobody is signed in.
@@ -285,8 +224,11 @@ class Context:
         self.require_viewer()
         # A browser that comes back repeats its old address, and says here what it has seen since.
         resume = self.last_event_id if self.last_event_id is not None else after
-        begin = self.arrived_at if resume is None else parse_cursor(resume)
-        return Stream(self, tuple(topics), begin, of, by_scope=by_scope, resumed=resume is not None)
+        is_resumed = resume is not None
+        begin = self.arrived_at if resume is None else parse_cursor(resume, snapshot=state is not None)
+        told = state if begin.behind is not None or not is_resumed else None
+        made = identity_of(of, (Context, StrawberryInfo, Viewer))
+        return Stream(self, tuple(topics), begin, of, made, by_scope=by_scope, resumed=is_resumed, state=told)
 
 
 Info = StrawberryInfo[Context, None]

@@ -191,8 +191,8 @@ class Watch(AsyncIterator[ChangeEvent]):
         if self._ended is not None:
             raise self._ended
 
-    async def fetch(self) -> ChangeEvent | None:
-        """The next event; None when all that has happened was handed out. Raises the error with which it has ended."""
+    async def settle(self) -> None:
+        """Find out what it may hear of now. Raises the error with which it has ended."""
         while True:
             if self._ended is not None:
                 raise self._ended
@@ -202,12 +202,18 @@ class Watch(AsyncIterator[ChangeEvent]):
                 await self._vet()
             elif self._stale:
                 await self._find_out()
-            elif self._buffer:
-                return self._buffer.pop(0)
-            elif self._behind:
-                await self._catch_up()
             else:
+                return
+
+    async def fetch(self) -> ChangeEvent | None:
+        """The next event; None when all that has happened was handed out. Raises the error with which it has ended."""
+        while True:
+            await self.settle()
+            if self._buffer:
+                return self._buffer.pop(0)
+            if not self._behind:
                 return None
+            await self._catch_up()
 
     async def __anext__(self) -> ChangeEvent:
         while (event := await self.fetch()) is None:

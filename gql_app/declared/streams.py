@@ -12,6 +12,7 @@ from strawberry.utils.str_converters import to_camel_case
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.lookups import Lookup
+from gql_app.api.streams import Snapshot, state_of
 from gql_app.audiences.kinds import root_of
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -46,12 +47,13 @@ def stream_of(of: Declared, attribute: InstrumentedAttribute[Any], actor: Actor 
         raise TypeError(f"{attribute} has a name that each event has for something else: write its stream yourself")
     event = _event(of, attribute, actor)
 
-    async def resolve(self: Any, info: Info, id: Only = None, after: After = None) -> Any:
+    async def resolve(self: Any, info: Info, id: Only = None, after: After = None, snapshot: Snapshot = False) -> Any:
         info.context.require_viewer()
         entity_id = id_of(of.kind, id) if id is not None else None
         if entity_id is not None and await of.seen_by(info.context, entity_id) is None:
             raise NotFound
-        return info.context.stream([Topic(of.kind, attribute.key, entity_id)], after, event.of)
+        state = state_of(attribute, entity_id) if snapshot else None
+        return info.context.stream([Topic(of.kind, attribute.key, entity_id)], after, event.of, state=state)
 
     resolve.__annotations__["return"] = AsyncIterator.__class_getitem__(event)  # type: ignore[attr-defined]
     field = strawberry.subscription(

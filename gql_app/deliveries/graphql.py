@@ -15,6 +15,7 @@ from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
+from gql_app.api.streams import Snapshot, state_of
 from gql_app.audiences.conditions import Holder, seen
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.topics import Topic
@@ -213,8 +214,11 @@ class DeliveryUpdate:
 @strawberry.type
 class DeliverySubscriptions:
     @strawberry.subscription(description="The messages to oneself; for admins to everybody.")
-    def delivery_updated(self, info: Info, after: str | None = None) -> AsyncIterator[DeliveryUpdate]:
-        return info.context.stream([Topic("Delivery", "state")], after, DeliveryUpdate.of)
+    def delivery_updated(
+        self, info: Info, after: str | None = None, snapshot: Snapshot = False
+    ) -> AsyncIterator[DeliveryUpdate]:
+        state = state_of(models.Delivery.state) if snapshot else None
+        return info.context.stream([Topic("Delivery", "state")], after, DeliveryUpdate.of, state=state)
 
 
 DELIVERIES = Vertical(

@@ -3,7 +3,7 @@
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,10 @@ class Answer:
     cursor: str | None = None
     _frames: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
 
+    @classmethod
+    def without_data(cls, extensions: Mapping[str, Any], *, cursor: str) -> "Answer":
+        return cls(_encode({"data": None, "extensions": extensions}), cursor=cursor)
+
     def framed(self, framing: object, make: Callable[["Answer"], bytes]) -> bytes:
         """What ``make`` makes of it, made once however many it is sent to."""
         found = self._frames.get(framing)
@@ -46,7 +50,13 @@ def cause(error: GraphQLError) -> Exception | None:
     return found
 
 
-def answer(result: ExecutionResult, *, cursor: str | None = None, request_error: bool = False) -> Answer:
+def answer(
+    result: ExecutionResult,
+    *,
+    cursor: str | None = None,
+    request_error: bool = False,
+    extensions: Mapping[str, Any] | None = None,
+) -> Answer:
     body: dict[str, Any] = {}
     errors = result.errors
     before_execution = result.data is None and errors is not None and all(error.path is None for error in errors)
@@ -54,6 +64,8 @@ def answer(result: ExecutionResult, *, cursor: str | None = None, request_error:
         body["errors"] = [present(error) for error in errors]
     if not before_execution:
         body["data"] = result.data
+    if extensions is not None:
+        body["extensions"] = extensions
     return Answer(_encode(body), before_execution or request_error, cursor)
 
 

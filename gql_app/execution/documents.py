@@ -41,7 +41,7 @@ CHECKED_INLINE = 2_000
 class Prepared:
     """A document that was found valid, or why it is not.
 
-    `resume_variables` are those that say nothing but after which cursor a subscription begins; `conditional` is a
+    `resume_variables` are those that say nothing but where a subscription begins; `conditional` is a
     document in which some fields are selected only for some values of the variables.
     """
 
@@ -193,7 +193,7 @@ def _resume_variables(document: DocumentNode) -> frozenset[str]:
         argument.value.name.value
         for field in fields
         for argument in field.arguments or ()
-        if argument.name.value == "after" and isinstance(argument.value, VariableNode)
+        if argument.name.value in ("after", "snapshot") and isinstance(argument.value, VariableNode)
     }
     if not found:
         return frozenset()

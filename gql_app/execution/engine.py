@@ -12,7 +12,8 @@ from graphql import ExecutionResult, Executor, GraphQLError, OperationDefinition
 from graphql.execution import create_source_event_stream
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from gql_app.api.context import Context, Stream
+from gql_app.api.context import Context
+from gql_app.api.streams import Stream
 from gql_app.errors import ConfigurationError, Interrupted, Invalid
 from gql_app.execution.answers import Answer, answer, cause, refusal, refusal_of
 from gql_app.execution.documents import Documents, Prepared, is_mutation, root_fields

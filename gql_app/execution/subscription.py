@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import ExecutionResult, Executor, FieldNode, GraphQLError
 
-from gql_app.api.context import Context, Stream
+from gql_app.api.context import Context
+from gql_app.api.streams import Stream
 from gql_app.changes.cursors import Cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
 from gql_app.errors import Interrupted, Undecodable
 from gql_app.execution.answers import Answer, answer, cause
 from gql_app.execution.patience import Patience, as_interruption
+from gql_app.execution.snapshots import Extensions, Snapshot
 
 if TYPE_CHECKING:
     from gql_app.execution.sharing import Group, Groups
@@ -64,6 +66,7 @@ class Subscription(AsyncIterator[Answer]):
         self._wanted = wanted
         self._group: Group | None = None
         self._begun_after = stream.begins_after
+        self._snapshot = None if stream.state is None else Snapshot(stream.state, stream.begins_after)
         self._is_making = False
         self._inbox: list[tuple[int, Answer]] = []
         self.watch.on_renew = self._leave_group
@@ -86,6 +89,10 @@ class Subscription(AsyncIterator[Answer]):
             if self._inbox and not self.watch.ended:
                 return self._inbox.pop(0)[1]
             try:
+                if self._snapshot is not None:
+                    if (told := await self._next_of(self._snapshot)) is not None:
+                        return told
+                    continue
                 if self._group is None:
                     event = await self.watch.fetch()
                     if event is not None:
@@ -117,19 +124,34 @@ class Subscription(AsyncIterator[Answer]):
             return None
         return None if self.watch.ended else found  # it may have ended while this was executed
 
+    async def _next_of(self, snapshot: Snapshot) -> Answer | None:
+        """The next of the present state. None: look again, what she may see has changed, or it is told of in full."""
+        await self.watch.settle()
+        interest = self.watch.interest
+        step = await snapshot.step(self._context, self._stream.viewer, interest)
+        found = None if step is None else (await self.execute(step.event, step.extensions))[0]
+        if self.watch.ended or self.watch.stale or self.watch.interest is not interest:
+            return None
+        if step is not None:
+            snapshot.told(step)
+        if step is None or step.is_last:
+            self._snapshot = None
+            return found or snapshot.end()
+        return found
+
     @property
-    def begun_after(self) -> Cursor:
-        """The cursor behind which it has begun."""
-        return self._begun_after
+    def begun_after(self) -> Cursor | None:
+        """The cursor behind which it has begun; None: it begins with the present state."""
+        return self._begun_after if self._snapshot is None else None
 
     @property
     def told(self) -> Cursor | None:
         """The cursor up to which everything has been told, if it has caught up."""
-        if self._is_making or self._inbox or not self.watch.caught_up or self.watch.ended:
+        if self._snapshot is not None or self._is_making or self._inbox or not self.watch.caught_up or self.watch.ended:
             return None
         return self.watch.feed.cursor if self._group is None or self._group.is_quiet else None
 
-    async def execute(self, event: ChangeEvent) -> tuple[Answer | None, bool]:
+    async def execute(self, event: ChangeEvent, extensions: Extensions | None = None) -> tuple[Answer | None, bool]:
         """The answer to this event (None: it is not told of), and whether it is only this subscriber's.
 
         What fails everywhere and always is answered by its errors. What another try, or another process, may do better
@@ -149,7 +171,7 @@ class Subscription(AsyncIterator[Answer]):
         except Exception as error:
             result = ExecutionResult(None, [GraphQLError("", path=[self.name], original_error=error)])
         _raise_what_passes(result.errors or (), event)
-        return answer(result, cursor=event.cursor), context.private
+        return answer(result, cursor=event.cursor, extensions=extensions), context.private
 
     def take(self, positions: Sequence[int], given: Sequence[Answer], endings: Sequence[bytes]) -> bool:
         """Called by the group; ``endings`` are for `write_at_once`. False: none of it can be taken now."""

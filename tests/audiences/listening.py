@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 from gql_app.accounts import sessions
 from gql_app.accounts.models import User
 from gql_app.accounts.roles import Role
-from gql_app.api.context import Context, Stream
+from gql_app.api.context import Context
 from gql_app.api.ids import encode_id
+from gql_app.api.streams import Stream
 from gql_app.app import App
 from gql_app.changes.cursors import parse_cursor
 from gql_app.changes.models import ChangeEvent

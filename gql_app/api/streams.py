@@ -1,0 +1,122 @@
+"""What a subscription follows: the changes within its topics, and before them the present state if it is asked for."""
+
+from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
+from uuid import UUID
+
+import strawberry
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from gql_app.audiences.conditions import Holder, seen
+from gql_app.changes.cursors import Cursor
+from gql_app.changes.models import ChangeEvent
+from gql_app.changes.scope import Interest, Scope
+from gql_app.changes.states import Row, State
+from gql_app.changes.topics import Topic
+from gql_app.changes.tracking import Tracked, codecs_of, entity_type
+from gql_app.changes.watch import Renewal, Watch
+from gql_app.viewer import with_keys
+
+if TYPE_CHECKING:
+    from gql_app.api.context import Context
+
+T = TypeVar("T")
+
+Snapshot = Annotated[
+    bool,
+    strawberry.argument(
+        description="Tell the present state first, an event each, marked by `extensions.snapshot`; the one that says "
+        "`last` has the position from which changes follow. Not told anew to those who come with a cursor behind it."
+    ),
+]
+"""The argument with which a subscription asks for the present state."""
+
+
+def state_of(attribute: InstrumentedAttribute[Any], only: UUID | None = None) -> State:
+    """The values of a tracked attribute, of all entities that the subscriber may see or of one of them."""
+    model = cast("type[Tracked]", attribute.class_)
+    return State(entity_type(model), attribute.key, partial(_page, model, attribute, only))
+
+
+def _page(
+    model: type[Tracked],
+    attribute: InstrumentedAttribute[Any],
+    only: UUID | None,
+    session: Session,
+    holder: Holder,
+    behind: UUID | None,
+    limit: int,
+) -> list[Row]:
+    ids: Any = model.public_id
+    query = seen(model, holder).with_only_columns(ids, attribute, maintain_column_froms=True)
+    if only is not None:
+        query = query.where(ids == only)
+    if behind is not None:
+        query = query.where(ids > behind)
+    connection = session.connection()
+    codec = codecs_of(model, connection.dialect)[attribute.key]
+    found = connection.execute(query.order_by(ids).limit(limit)).all()
+    return [Row(entity_id, codec.frozen(value).text) for entity_id, value in found]
+
+
+class Stream(AsyncIterator[T], Generic[T]):
+    """A subscription's events. Close it after use.
+
+    ``of`` makes a GraphQL event of a change (None: not this one), and with ``state`` also of what there is at first.
+    With ``by_scope`` it is also handed what the subscriber may see. `identity` is the same for all that make the same
+    of every event.
+    """
+
+    __slots__ = ("_by_scope", "_context", "_of", "_wanted", "begins_after", "identity", "state", "viewer", "watch")
+
+    def __init__(
+        self,
+        context: "Context",
+        topics: tuple[Topic, ...],
+        after: Cursor,
+        of: Callable[..., T | None],
+        identity: Hashable,
+        *,
+        by_scope: bool = False,
+        resumed: bool = False,
+        state: State | None = None,
+    ) -> None:
+        self.identity = _once(identity)
+        self.state = state
+        self.viewer = viewer = context.require_viewer()
+        self._context = context
+        self._wanted = topics
+        self._of = of
+        self._by_scope = by_scope
+        self.begins_after = after
+        # What an event loads may be seen by keys that decide about no event of these topics.
+        renewal = Renewal(viewer.renewed_by, self.look_again, at_first=bool(viewer.catalog.granted_kinds))
+        self.watch: Watch = context.feed.watch(
+            topics, viewer.scope, after=after.plain, lifetime=viewer.lifetime, renewal=renewal, resumed=resumed
+        )
+
+    async def look_again(self) -> Interest:
+        """What the viewer may hear of now."""
+        db, catalog = self._context.db, self.viewer.catalog
+        found = replace(await self._context.look_again(db, self.viewer), catalog=catalog)
+        self.viewer = found if found.granted is not None else await with_keys(db, found)
+        return Interest.of(self._wanted, self.viewer.scope)
+
+    def event(self, event: ChangeEvent, scope: Scope) -> T | None:
+        return self._of(event, scope) if self._by_scope else self._of(event)
+
+    async def __anext__(self) -> T:
+        while (event := self.event(await self.watch.__anext__(), self.watch.interest.scope)) is None:
+            pass
+        return event
+
+    async def aclose(self) -> None:
+        self.watch.close()
+
+
+@lru_cache(1024)
+def _once(identity: Hashable) -> Hashable:
+    """One object for all that are equal: each subscription keeps it."""
+    return identity

@@ -1,0 +1,70 @@
+"""How a subscription tells the present state before the changes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gql_app.api.context import Context
+from gql_app.changes.cursors import Cursor
+from gql_app.changes.scope import Interest
+from gql_app.changes.states import Row, State, StateEvent
+from gql_app.changes.stored import UNREADABLE
+from gql_app.errors import Undecodable
+from gql_app.execution.answers import Answer
+from gql_app.viewer import Viewer
+
+PAGE = 100
+"""Entities that are read at once."""
+
+Extensions = Mapping[str, Any]
+
+
+class Step(NamedTuple):
+    event: StateEvent
+    extensions: Extensions
+    is_last: bool
+
+
+class Snapshot:
+    """What is still to be told of the state.
+
+    Must hold: an entity is told of only if whoever listens may see it after the last `renew` of her watch; so a page is
+    read anew when her interest is another one.
+    """
+
+    def __init__(self, state: State, begin: Cursor) -> None:
+        self._state = state
+        self._begin = begin.plain
+        self._behind = begin.behind
+        self._is_empty = begin.behind is None
+        self._rows: Sequence[Row] = ()
+        self._interest: Interest | None = None
+
+    async def step(self, context: Context, viewer: Viewer, interest: Interest) -> Step | None:
+        """The next entity; None: there are no more. It comes again until it is `told`.
+
+        Raises:
+            Undecodable: there is a value that only another version knows.
+        """
+        if len(self._rows) < 2 or self._interest is not interest:
+            self._interest = interest
+            try:
+                self._rows = await context.read(self._state.page, viewer, self._behind, PAGE)
+            except UNREADABLE as error:
+                raise Undecodable from error
+        if not self._rows:
+            return None
+        row, is_last = self._rows[0], len(self._rows) == 1
+        at = self._begin if is_last else self._begin._replace(behind=row.entity_id)
+        return Step(self._state.event(row, at), self._said(last=is_last), is_last)
+
+    def told(self, step: Step) -> None:
+        self._behind, self._rows, self._is_empty = step.event.entity_id, self._rows[1:], False
+
+    def end(self) -> Answer:
+        """What is said where no entity is left that could be the last one."""
+        said = self._said(last=True, **({"empty": True} if self._is_empty else {}))
+        return Answer.without_data(said, cursor=str(self._begin))
+
+    def _said(self, *, last: bool, **more: bool) -> Extensions:
+        position = {"position": str(self._begin)} if last else {}
+        return {"snapshot": {"last": last, **more, **position}}
