@@ -4,7 +4,8 @@ Must hold: each event is answered once, in order, whether by the group or by its
 the moment is not answered at all: its cursor would say that it was seen.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,21 @@ def _raise_what_passes(errors: Sequence[GraphQLError], event: ChangeEvent) -> No
                 raise raised
         elif (interrupted := as_interruption(raised)) is not None:
             raise interrupted from raised
+
+
+async def _settled(execution: Awaitable[ExecutionResult]) -> ExecutionResult:
+    """Its result. Who leaves meanwhile does not wait for it, and it comes to its end.
+
+    Must hold: an execution is not cancelled. graphql-core would drop what resolvers have begun, and Python warn of it.
+    """
+    task = asyncio.ensure_future(execution)
+    task.add_done_callback(_look_at)
+    return await asyncio.shield(task)
+
+
+def _look_at(task: "asyncio.Future[ExecutionResult]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 INBOX = 16
@@ -167,7 +183,7 @@ class Subscription(AsyncIterator[Answer]):
             executor.context_value = context
             result: Any = executor.execute_operation(False)
             if executor.is_awaitable(result):
-                result = await result
+                result = await _settled(result)
         except Exception as error:
             result = ExecutionResult(None, [GraphQLError("", path=[self.name], original_error=error)])
         _raise_what_passes(result.errors or (), event)
