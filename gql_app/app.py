@@ -149,8 +149,11 @@ class App:
         """What the process keeps one of, by its class."""
         return cast(T, self.resources[kind])
 
-    def make_context(self, authorization: str | None, client: str) -> Awaitable[Context]:
-        """The context of an operation. Where it stands in the log is settled here, before anything is awaited."""
+    def make_context(self, authorization: str | None, client: str, ticket: str | None = None) -> Awaitable[Context]:
+        """The context of an operation. Where it stands in the log is settled here, before anything is awaited.
+
+        The ``ticket`` of a stream counts where there is no token.
+        """
         context = Context(
             self.db,
             self.feed,
@@ -160,14 +163,21 @@ class App:
             arrived_at=self.feed.cursor,
             look_again=self.application.authentication.look_again,
         )
-        return self._with_viewer(context, authorization)
+        return self._with_viewer(context, authorization, ticket)
 
-    async def _with_viewer(self, context: Context, authorization: str | None) -> Context:
+    async def _with_viewer(self, context: Context, authorization: str | None, ticket: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() == "bearer" and token:
-            catalog = self.application.catalog
-            shown = Credentials(token.strip(), context.client_address, self.db, context.arrived_at.position, catalog)
-            viewer = await self.application.authentication.viewer_of(shown)
+        authentication, catalog = self.application.authentication, self.application.catalog
+        has_token = scheme.lower() == "bearer" and token
+        if has_token or ticket:
+            shown, look = (
+                (token.strip(), authentication.viewer_of)
+                if has_token
+                else (ticket or "", authentication.viewer_of_ticket)
+            )
+            viewer = await look(
+                Credentials(shown, context.client_address, self.db, context.arrived_at.position, catalog)
+            )
             if viewer is not None and not viewer.is_on:
                 viewer = None
             if viewer is not None and viewer.catalog is not catalog:

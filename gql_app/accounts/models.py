@@ -59,6 +59,18 @@ class AuthSession(Tracked, Timestamped, Base):
     revoked_at: Mapped[datetime | None] = tracked()
 
 
+class StreamTicket(Base):
+    """Lets a stream begin in a session, for some seconds. The ticket itself is known to the client only."""
+
+    __tablename__ = "stream_tickets"
+    __table_args__ = (Index(None, "session_id"), Index(None, "expires_at"))
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    session_id: Mapped[int] = mapped_column(BigId, ForeignKey("sessions.id", ondelete="CASCADE"))
+    ticket_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    expires_at: Mapped[datetime]
+
+
 def _only_hashes(mapper: Mapper[User], connection: object, user: User) -> None:
     if not passwords.is_hash(user.password_hash):
         raise ValueError("a user's password_hash must come from passwords.hash(): nothing else is ever stored")

@@ -6,7 +6,7 @@ from datetime import datetime
 import strawberry
 from sqlalchemy.orm import Session as DbSession
 
-from gql_app.accounts import models, service
+from gql_app.accounts import models, service, tickets
 from gql_app.accounts.graphql import User
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
@@ -118,6 +118,18 @@ class UpdateProfilePayload:
 
 
 @strawberry.type
+class StreamTicket:
+    ticket: str = strawberry.field(description="For `ticket=` in the address of a stream. It is shown this once.")
+    expires_at: datetime = strawberry.field(description="Until when a stream must have begun with it.")
+
+
+@strawberry.type
+class CreateStreamTicketPayload:
+    stream_ticket: StreamTicket | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
 class SetRolePayload:
     user: User | None = None
     errors: list[UserError] = strawberry.field(default_factory=list)
@@ -186,6 +198,15 @@ class AccountMutations:
             number = service.clean_phone_number(input.phone_number.value)
             user = await info.context.write(service.update_profile, viewer, number)
         return UpdateProfilePayload(user=User.of(user) if user else None)
+
+    @strawberry.mutation(
+        description="For a browser's EventSource, which cannot send a token: `GET /graphql?query=…&ticket=…` opens a "
+        "subscription in this session. It is good for nothing else, and for some seconds; the stream goes on."
+    )
+    @faults_as(CreateStreamTicketPayload)
+    async def create_stream_ticket(self, info: Info) -> CreateStreamTicketPayload:
+        made = await info.context.write(tickets.make, info.context.require_viewer())
+        return CreateStreamTicketPayload(stream_ticket=StreamTicket(ticket=made.ticket, expires_at=made.expires_at))
 
     @strawberry.mutation(description="For admins. The user's open subscriptions end.")
     @faults_as(SetRolePayload)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.roles import Role
-from gql_app.api.authentication import Authentication, Credentials
+from gql_app.api.authentication import Credentials
 from gql_app.audiences.registry import ALL, Catalog
 from gql_app.changes.topics import Topic
 from gql_app.db import Database
@@ -34,7 +34,7 @@ class NewSession:
 def begin(session: Session, user: User, lifetime: timedelta) -> NewSession:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     expires_at = datetime.now(UTC) + lifetime
-    session.add(AuthSession(user_id=user.id, token_hash=_hash(token), expires_at=expires_at))
+    session.add(AuthSession(user_id=user.id, token_hash=hash_of(token), expires_at=expires_at))
     return NewSession(token, expires_at)
 
 
@@ -53,7 +53,7 @@ _VIEWER = (
 
 async def authenticate(credentials: Credentials) -> Viewer | None:
     """Who this token belongs to, if the session is still on."""
-    rows = await credentials.db.look_up(_VIEWER, {"token_hash": _hash(credentials.token), "now": datetime.now(UTC)})
+    rows = await credentials.db.look_up(_VIEWER, {"token_hash": hash_of(credentials.token), "now": datetime.now(UTC)})
     if not rows:
         return None
     user_id, role, session_id, expires_at = tuple(rows[0])
@@ -88,9 +88,6 @@ def acting_as(viewer: Viewer, role: Role) -> Viewer:
     return replace(viewer, roles=_NAMES[role], is_admin=role is Role.ADMIN)
 
 
-AUTHENTICATION = Authentication(authenticate, look_again)
-
-
 def revoke(sessions: Iterable[AuthSession]) -> None:
     """End these sessions; the open streams of their viewers end through the change log."""
     now = datetime.now(UTC)
@@ -105,6 +102,6 @@ def sessions_of(session: Session, user_id: int) -> Iterable[AuthSession]:
     return session.scalars(query).all()
 
 
-def _hash(token: str) -> bytes:
+def hash_of(token: str) -> bytes:
     # The token holds 256 random bits: a fast hash is enough, there is nothing to guess.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -8,8 +8,10 @@ from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.mutations import AccountMutations
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
-from gql_app.accounts.sessions import AUTHENTICATION
+from gql_app.accounts.sessions import authenticate, look_again
 from gql_app.accounts.throttle import Throttle
+from gql_app.accounts.tickets import admit
+from gql_app.api.authentication import Authentication
 from gql_app.vertical import Vertical
 
 ACCOUNTS = Vertical(
@@ -21,7 +23,7 @@ ACCOUNTS = Vertical(
     subscriptions=(AccountSubscriptions,),
     types=(StandardUser, PremiumUser),
     nodes={"User": users_by_public_id},
-    authentication=AUTHENTICATION,
+    authentication=Authentication(authenticate, look_again, admit),
     roles=(Role,),
     resources=lambda settings: (Passwords(settings.bcrypt_cost), Throttle()),
     commands=commands.add_to,

@@ -19,8 +19,8 @@ from gql_app.viewer import Viewer, with_keys
 class Credentials:
     """What a request shows.
 
-    `token` is that of ``Authorization: Bearer …`` (over WebSocket also of ``connectionParams``). `client` is the peer's
-    address. `as_of` is the log position that is known before anything is read: the viewer's `as_of`.
+    `token` is that of ``Authorization: Bearer …`` (over WebSocket also of ``connectionParams``), or a ticket. `client`
+    is the peer's address. `as_of` is the log position that is known before anything is read: the viewer's `as_of`.
     """
 
     token: str = field(repr=False)
@@ -29,6 +29,10 @@ class Credentials:
     as_of: int
     catalog: Catalog = ALL
     """The models of the application: the viewer's `catalog`."""
+
+
+async def _nobody(credentials: Credentials) -> Viewer | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,14 @@ class Authentication:
     `look_again` finds out which roles a viewer has now, and raises Unauthenticated where she may not be here any more.
     It is asked when rows that give her roles or keys have changed (`__role__`, `__grants__`). By default the roles stay
     those of the token, until it expires. Keys that rows give are looked up in any case.
+
+    `viewer_of_ticket` makes a viewer of the ``ticket`` in the address of a stream (Server-Sent Events by GET), with
+    which a browser's EventSource signs in. By default there are no tickets.
     """
 
     viewer_of: Callable[[Credentials], Awaitable[Viewer | None]]
     look_again: Callable[[Database, Viewer], Awaitable[Viewer]] = with_keys
-
-
-async def _nobody(credentials: Credentials) -> Viewer | None:
-    return None
+    viewer_of_ticket: Callable[[Credentials], Awaitable[Viewer | None]] = _nobody
 
 
 NOBODY = Authentication(_nobody)

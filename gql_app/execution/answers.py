@@ -22,12 +22,13 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class Answer:
     """A response as JSON text. `request_error`: nothing was executed, the request itself was wrong.
 
-    `cursor` is where a subscriber stands who has seen this event.
+    `cursor` is where a subscriber stands who has seen this event; `code` is that of the error that refused a request.
     """
 
     body: str
     request_error: bool = False
     cursor: str | None = None
+    code: str = ""
     _frames: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -71,7 +72,9 @@ def answer(
 
 def refusal(errors: Sequence[GraphQLError]) -> Answer:
     """Nothing was executed: this is why."""
-    return Answer(_encode({"errors": [present(e) for e in errors]}), request_error=True)
+    shown = [present(each) for each in errors]
+    code = str(shown[0]["extensions"]["code"]) if shown else ""
+    return Answer(_encode({"errors": shown}), request_error=True, code=code)
 
 
 def refusal_of(error: GqlAppError) -> Answer:

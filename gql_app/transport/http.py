@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -14,10 +15,10 @@ from gql_app.db import is_outage
 from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.execution.documents import is_mutation, is_subscription
-from gql_app.execution.engine import Engine, GraphQLRequest, Running
+from gql_app.execution.engine import Engine, GraphQLRequest, Operation, Running
 from gql_app.execution.trusted import DocumentRefused, TrustedDocuments
 from gql_app.transport.requests import BadRequest, parse_json, read_request
-from gql_app.transport.streams import FRAMINGS, frames
+from gql_app.transport.streams import COMPLETED, EVENT_STREAM, FRAMINGS, Framing, frames
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,14 @@ _ASKING = frozenset({"query", "documentId", "extensions"})
 """Parameters of an address that asks something; without one it is a browser that looks."""
 GRAPHQL_JSON = "application/graphql-response+json"
 
-MakeContext = Callable[[str | None, str], Awaitable[Context]]
-"""Makes the context of an operation from an Authorization header and the address of the client."""
+STOPPING_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403}
+"""With which a browser's EventSource, unlike with 200, does not come back."""
+
+
+class MakeContext(Protocol):
+    """Makes the context of an operation from an Authorization header, the address of the client and a ticket."""
+
+    def __call__(self, authorization: str | None, client: str, ticket: str | None = None) -> Awaitable[Context]: ...
 
 
 class HttpEndpoint:
@@ -100,19 +107,36 @@ class HttpEndpoint:
             return _answered(operation, kind)
         if request.method == "GET" and is_mutation(operation.definition):
             return _json(refusal_of(BadRequest("Mutations need POST.")), 405, _plain(kind), {"Allow": "POST"})
-        context = await self._make_context(request.headers.get("authorization"), _client(request))
+        name = next((each for each in accepted if each in FRAMINGS), None)
+        is_event_source = request.method == "GET" and name == EVENT_STREAM and is_subscription(operation.definition)
+        ticket = request.query_params.get("ticket") if request.method == "GET" else None
+        if ticket is not None and not is_event_source:
+            wrong = BadRequest(
+                "A `ticket` is for a subscription by GET with Accept: text/event-stream, and nothing else."
+            )
+            return _json(refusal_of(wrong), 400, _plain(kind))
+        context = await self._make_context(request.headers.get("authorization"), _client(request), ticket)
         if not is_subscription(operation.definition):
             return _answered(await self._engine.run(operation, context), kind)
-        framing = next((FRAMINGS[name] for name in accepted if name in FRAMINGS), None)
-        if framing is None:
+        if name is None:
             message = "A subscription needs a WebSocket, or Accept: text/event-stream or multipart/mixed."
             return _json(refusal_of(BadRequest(message)), 406, _plain(kind))
-        context = replace(context, last_event_id=request.headers.get("last-event-id"))
+        return await self._stream(request, operation, context, FRAMINGS[name], is_event_source=is_event_source)
+
+    async def _stream(
+        self, request: Request, operation: Operation, context: Context, framing: Framing, *, is_event_source: bool
+    ) -> Response:
+        last = request.headers.get("last-event-id")
+        if last == COMPLETED and is_event_source:
+            return Response(status_code=204)
+        context = replace(context, last_event_id=last)
         subscription: Running | Answer | Interrupted
         try:
             subscription = await self._engine.subscribe(operation, context)
         except Interrupted as away:  # no status but 200 lets an EventSource come back
             subscription = away
+        if isinstance(subscription, Answer) and is_event_source and (status := STOPPING_STATUS.get(subscription.code)):
+            return _json(subscription, status, JSON)
         return _Stream(
             subscription,
             frames(subscription, framing, self._stopping),

@@ -18,6 +18,11 @@ from gql_app.transport.endings import protocol_error
 HEARTBEAT = 12.0
 """Seconds of silence after which something is sent: shorter than what proxies wait."""
 
+EVENT_STREAM = "text/event-stream"
+COMPLETED = "complete"
+"""The id of the last frame. A browser's EventSource comes back whatever it was told, and then says this: with a 204 it
+stops (HTML, 9.2.3)."""
+
 
 class Framing(Protocol):
     """How answers become bytes of a response that goes on."""
@@ -38,7 +43,7 @@ class Framing(Protocol):
 class ServerSentEvents:
     content_type = "text/event-stream; charset=utf-8"
     begin = b""
-    end = b"event: complete\ndata:\n\n"
+    end = f"event: complete\nid: {COMPLETED}\ndata:\n\n".encode()
 
     def heartbeat(self, told: Cursor | None) -> bytes:
         """An `id` without data is no event, but it is what an EventSource sends as `Last-Event-ID` (HTML, 9.2.6)."""
@@ -130,4 +135,4 @@ async def _next(subscription: Running) -> Answer | GqlAppError | None:
         return error
 
 
-FRAMINGS: dict[str, Framing] = {"text/event-stream": ServerSentEvents(), "multipart/mixed": Multipart()}
+FRAMINGS: dict[str, Framing] = {EVENT_STREAM: ServerSentEvents(), "multipart/mixed": Multipart()}

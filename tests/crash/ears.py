@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import websockets
 
 from gql_app.testing.client import Client, Subscribed
-from tests.transport.wire import MULTIPART, SSE, Wire, streaming
+from tests.transport.wire import COMPLETE, MULTIPART, SSE, Wire, streaming
 
 WAYS = ("websocket", "sse", "multipart")
 
@@ -64,7 +64,7 @@ class _Events:
     async def end(self) -> str:
         while "errors" not in (found := json.loads((await self._wire.event())["data"])):
             pass
-        assert await self._wire.rest() == b"event: complete\ndata:\n\n"
+        assert await self._wire.rest() == COMPLETE
         return _code(found)
 
 

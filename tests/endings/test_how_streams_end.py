@@ -17,13 +17,12 @@ from gql_app.testing.client import PATIENCE, Client
 from gql_app.testing.server import Running, serving
 from tests.people import PASSWORD, People, decide, submit
 from tests.transport.tiny import serving_schema
-from tests.transport.wire import MULTIPART, SSE, streaming
+from tests.transport.wire import COMPLETE, MULTIPART, SSE, streaming
 
 WATCH = """subscription ($after: String) { fuelRequestStatusChanged(after: $after) {
     cursor previousStatus status fuelRequest { id } } }"""
 LEFT: list[str] = []
 """What generators have said at their end."""
-COMPLETE = b"event: complete\ndata:\n\n"
 CHANGE_PASSWORD = """mutation ($old: String!, $new: String!) {
     changePassword(input: {currentPassword: $old, newPassword: $new}) { session { token } errors { code } } }"""
 

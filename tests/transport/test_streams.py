@@ -13,7 +13,7 @@ from gql_app.settings import Settings
 from gql_app.testing.client import PATIENCE, Client
 from gql_app.testing.server import Running, serving
 from tests.people import People, decide, submit
-from tests.transport.wire import MULTIPART, SSE, streaming
+from tests.transport.wire import COMPLETE, MULTIPART, SSE, streaming
 
 WATCH = "subscription ($after: String) { fuelRequestStatusChanged(after: $after) { cursor status fuelRequest { id } } }"
 
@@ -92,7 +92,7 @@ async def test_an_error_comes_as_the_last_event(
             event = await wire.event()
             assert event["event"] == "next"
             found = json.loads(event["data"])
-            assert await wire.rest() == b"event: complete\ndata:\n\n"
+            assert await wire.rest() == COMPLETE
         else:
             found = await wire.part()
             assert await wire.rest() == b"--\r\n"
@@ -123,7 +123,7 @@ async def test_who_is_not_signed_in_gets_no_stream(anybody: Client, server: Runn
     async with streaming(anybody, WATCH, SSE) as wire:
         event = await wire.event()
         assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert await wire.rest() == b"event: complete\ndata:\n\n"
+        assert await wire.rest() == COMPLETE
     await no_watch_is_left(server)
 
 
@@ -161,7 +161,7 @@ async def test_a_query_is_an_event_stream_for_clients_that_take_nothing_else(peo
     async with streaming(people.ada, "{ viewer { username } }", SSE) as wire:
         assert wire.media_type == SSE
         assert await wire.value() == {"username": "ada"}
-        assert await wire.rest() == b"event: complete\ndata:\n\n"
+        assert await wire.rest() == COMPLETE
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "application/graphql-response+json"])
@@ -200,7 +200,7 @@ async def test_a_stream_ends_with_the_session(people: People, server: Running) -
         await people.ada.data("mutation { logOut { errors { code } } }")
         event = await wire.event()
         assert json.loads(event["data"])["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert await wire.rest() == b"event: complete\ndata:\n\n"
+        assert await wire.rest() == COMPLETE
     await no_watch_is_left(server)
 
 

@@ -24,9 +24,9 @@ from tests.fast import FAST
 async def serving_schema(schema: strawberry.Schema, app: App, *, signed_in: bool = False) -> AsyncIterator[str]:
     """Serve the schema; yields the address. ``signed_in``: to those whom the app knows, otherwise to anybody."""
 
-    async def make_context(authorization: str | None, client: str) -> Context:
+    async def make_context(authorization: str | None, client: str, ticket: str | None = None) -> Context:
         if signed_in:
-            return await app.make_context(authorization, client)
+            return await app.make_context(authorization, client, ticket)
         return Context(app.db, app.feed, app.settings, app.resources, arrived_at=app.feed.cursor, _client=client)
 
     engine = Engine(schema, fast=FAST)

@@ -12,6 +12,7 @@ from gql_app.testing.client import PATIENCE, Client
 
 SSE = "text/event-stream"
 MULTIPART = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
+COMPLETE = b"event: complete\nid: complete\ndata:\n\n"
 
 
 class Wire:
