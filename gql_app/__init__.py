@@ -23,20 +23,10 @@ What is named here, in `errors`, in `accounts` and in `testing` is the public AP
 """
 
 from gql_app.api.authentication import Authentication, Credentials
-from gql_app.api.connections import (
-    After,
-    Before,
-    Connection,
-    First,
-    Last,
-    Order,
-    OrderDirection,
-    Page,
-    PageArgs,
-    load_page,
-)
+from gql_app.api.connections import After, Before, Connection, First, Last, OrderDirection, Page, PageArgs, load_page
 from gql_app.api.context import Context, Info
 from gql_app.api.ids import encode_id, id_of
+from gql_app.api.keyset import Order
 from gql_app.api.lookahead import mentioned
 from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, as_it_is_now

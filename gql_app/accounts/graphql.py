@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session as DbSession
 
 from gql_app.accounts import models
 from gql_app.accounts.roles import Role
-from gql_app.api.connections import Connection, Order, PageArgs, load_page
+from gql_app.api.connections import Connection, PageArgs, load_page
 from gql_app.api.context import Context, Info
+from gql_app.api.keyset import Order
 from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node
 from gql_app.audiences.conditions import Holder, seen

@@ -13,7 +13,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from sqlalchemy.sql import operators
 from strawberry.utils.str_converters import to_camel_case
 
-from gql_app.api.connections import LONGEST_TEXT, Order, OrderDirection
+from gql_app.api.connections import OrderDirection
+from gql_app.api.keyset import LONGEST_TEXT, Order
 from gql_app.audiences.conditions import Holder
 from gql_app.audiences.kinds import kind_of, table_of
 from gql_app.changes.codec import Codec

@@ -10,9 +10,10 @@ import strawberry
 from sqlalchemy import Row
 from sqlalchemy.orm import Session as DbSession
 
-from gql_app.api.connections import Connection, Order, PageArgs, load_page
+from gql_app.api.connections import Connection, PageArgs, load_page
 from gql_app.api.context import Info
 from gql_app.api.ids import id_of
+from gql_app.api.keyset import Order
 from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.api.streams import Snapshot, state_of

@@ -33,8 +33,8 @@ MAX_PAIRS = 10_000
 OverlappingFieldsCanBeMerged is quadratic in these)."""
 
 
-TEXTS = {"body": 50, "note": 20, "decisionNote": 20, "oldValue": 20, "newValue": 20, "error": 20}
-"""What fields count that may hold thousands of characters."""
+TEXTS = {"body": 50, "note": 20, "decisionNote": 20, "oldValue": 20, "newValue": 20, "error": 20, "totalCount": 500}
+"""What fields count that may hold thousands of characters, or take as long."""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import User
+from gql_app.api import connections
 from gql_app.changes.cursors import parse_cursor
 from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.testing.client import Client
@@ -233,3 +234,30 @@ async def test_a_cursor_of_another_order_or_connection_is_refused(people: People
             response = await people.root.send(PAGE, **{name: cursor}, first=3, orderBy={"field": field})
             (error,) = response["errors"]
             assert error["extensions"] == {"code": "INVALID", "retryable": False, "field": [name]}
+
+
+COUNT = """
+    query ($after: String, $filter: FuelRequestFilter) {
+      fuelRequests(first: 2, after: $after, filter: $filter) { %s }
+    }"""
+
+
+async def test_a_list_says_how_many_there_are_on_all_pages(
+    people: People, rows: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await decide(people.grace, rows[0])
+    query = COUNT % "totalCount pageInfo { endCursor }"
+    first = await people.ada.data(query)
+    assert first["totalCount"] == ROWS
+    assert (await people.grace.data(query, after=first["pageInfo"]["endCursor"]))["totalCount"] == ROWS
+    assert (await people.ada.data(query, filter={"status": "APPROVED"}))["totalCount"] == 1
+    assert (await people.linus.data(query))["totalCount"] == 0
+    assert (await people.ada.data("{ changes { totalCount } }"))["totalCount"] is None
+    assert (await people.ada.data("{ deliveries { totalCount } }"))["totalCount"] > 0
+    monkeypatch.setattr(connections, "MOST_COUNTED", ROWS - 1)
+    assert (await people.ada.data(query))["totalCount"] is None
+
+
+async def test_counts_are_dear(people: People) -> None:
+    many = " ".join(f"n{each}: totalCount" for each in range(41))
+    assert await people.ada.error(COUNT % many) == "LIMIT_EXCEEDED"
