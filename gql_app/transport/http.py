@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,6 +17,7 @@ from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.execution.documents import is_mutation, is_subscription
 from gql_app.execution.engine import Engine, GraphQLRequest, Operation, Running
+from gql_app.execution.patience import as_interruption
 from gql_app.execution.trusted import DocumentRefused, TrustedDocuments
 from gql_app.transport.requests import BadRequest, parse_json, read_request
 from gql_app.transport.streams import COMPLETED, EVENT_STREAM, FRAMINGS, Framing, frames
@@ -115,26 +117,34 @@ class HttpEndpoint:
                 "A `ticket` is for a subscription by GET with Accept: text/event-stream, and nothing else."
             )
             return _json(refusal_of(wrong), 400, _plain(kind))
-        context = await self._make_context(request.headers.get("authorization"), _client(request), ticket)
+        make_context = partial(self._make_context, request.headers.get("authorization"), _client(request), ticket)
         if not is_subscription(operation.definition):
-            return _answered(await self._engine.run(operation, context), kind)
+            return _answered(await self._engine.run(operation, await make_context()), kind)
         if name is None:
             message = "A subscription needs a WebSocket, or Accept: text/event-stream or multipart/mixed."
             return _json(refusal_of(BadRequest(message)), 406, _plain(kind))
-        return await self._stream(request, operation, context, FRAMINGS[name], is_event_source=is_event_source)
+        return await self._stream(request, operation, make_context, FRAMINGS[name], is_event_source=is_event_source)
 
     async def _stream(
-        self, request: Request, operation: Operation, context: Context, framing: Framing, *, is_event_source: bool
+        self,
+        request: Request,
+        operation: Operation,
+        make_context: Callable[[], Awaitable[Context]],
+        framing: Framing,
+        *,
+        is_event_source: bool,
     ) -> Response:
         last = request.headers.get("last-event-id")
         if last == COMPLETED and is_event_source:
             return Response(status_code=204)
-        context = replace(context, last_event_id=last)
         subscription: Running | Answer | Interrupted
         try:
-            subscription = await self._engine.subscribe(operation, context)
-        except Interrupted as away:  # no status but 200 lets an EventSource come back
-            subscription = away
+            subscription = await self._engine.subscribe(operation, replace(await make_context(), last_event_id=last))
+        except Exception as error:
+            away = as_interruption(error)
+            if away is None:
+                raise
+            subscription = away  # no status but 200 lets an EventSource come back
         if isinstance(subscription, Answer) and is_event_source and (status := STOPPING_STATUS.get(subscription.code)):
             return _json(subscription, status, JSON)
         return _Stream(
