@@ -70,9 +70,14 @@ class Followers:
             each.stdin.write(f"token {token}\n".encode())
 
     async def _are(self, due: dict[str, list[str]]) -> None:
+        def is_clear() -> bool:
+            """All have heard enough, or one has heard something else."""
+            every = [(said, due[name]) for name, said in self.lines.items()]
+            return any(said != its[: len(said)] for said, its in every) or all(said == its for said, its in every)
+
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE), self._news:
-                await self._news.wait_for(lambda: all(len(said) >= len(due[name]) for name, said in self.lines.items()))
+                await self._news.wait_for(is_clear)
         if wrong := {name: said for name, said in self.lines.items() if said != due[name]}:
             pytest.fail(f"heard: {wrong}, due: {[due[name] for name in wrong]}")
 

@@ -232,24 +232,47 @@ async def test_a_database_that_is_away(
     town: Town, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, come_back: bool
 ) -> None:
     monkeypatch.setattr(patience, "LONGEST_WAIT", 0.2)
-    async with Line(settings.database_url.reveal()) as database:
-        there = replace(settings, database_url=Secret(database.url))
-        async with serving(there) as server, town.everybody() as clients:
-            town.lead_to(server)
+    async with behind_a_line(town, settings) as database, town.everybody() as clients:
+        due = [await town.ask()]
+        await clients.have_heard(due)
+        database.cut()
+        due += [await town.ask(), await town.ask()]
+        if come_back:
+            town.line.cut()
+            town.line.heal()
+            await town.connected(town.line.connections + 2 * len(clients.lines))
+        async with asyncio.timeout(PATIENCE):
+            while "the change log could not be read" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        database.heal()
+        due.append(await town.ask())
+        await clients.have_heard(due)
+
+
+# A fault of the service: when the session cannot be looked up because the database is away, a subscription by
+# Server-Sent Events is answered with 503, and an EventSource takes every status but 200 as final.
+@pytest.mark.xfail(reason="an EventSource that comes while the database is away is told 503, and never comes back")
+@pytest.mark.only_on("postgres", reason="SQLite is a file of this machine")
+async def test_who_begins_while_the_database_is_away(town: Town, settings: Settings) -> None:
+    async with behind_a_line(town, settings) as database:
+        database.cut()
+        async with town.everybody() as clients:
             due = [await town.ask()]
-            await clients.have_heard(due)
-            database.cut()
-            due += [await town.ask(), await town.ask()]
-            if come_back:
-                town.line.cut()
-                town.line.heal()
-                await town.connected(town.line.connections + 3 * len(clients.lines))
-            async with asyncio.timeout(PATIENCE):
-                while "the change log could not be read" not in caplog.text:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await town.connected(3 * len(clients.lines))
             database.heal()
             due.append(await town.ask())
             await clients.have_heard(due)
+
+
+@asynccontextmanager
+async def behind_a_line(town: Town, settings: Settings) -> AsyncIterator[Line]:
+    """The line between the service and its database."""
+    async with (
+        Line(settings.database_url.reveal()) as database,
+        serving(replace(settings, database_url=Secret(database.url))) as server,
+    ):
+        town.lead_to(server)
+        yield database
 
 
 @pytest.mark.unwitnessed("writes a value of another version into the log")
