@@ -212,7 +212,7 @@ class Page {
       fetch: async (input, init) =>
         watchedFetch(input, { ...init, headers: { ...init.headers, ...await this.headers() } }),
     });
-    source.addEventListener('error', () => source.readyState === EventSource.CLOSED && this.say('error closed'));
+    source.addEventListener('error', ({ code }) => source.readyState === EventSource.CLOSED && this.say(`error ${code}`));
     source.addEventListener('next', (event) => this.seen(JSON.parse(event.data)));
     source.addEventListener('complete', () => { source.close(); this.completes(); });
   }
