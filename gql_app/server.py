@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gql_app.errors import ConfigurationError
+from gql_app.transport.edge import KEEP_ALIVE, BoundedProtocol
 from gql_app.transport.frames import FrameProtocol
 
 MAX_MESSAGE = 128 * 1024
@@ -75,10 +76,12 @@ def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level
         workers=workers,
         log_level=log_level,
         access_log=False,
+        http=BoundedProtocol,
         ws=FrameProtocol,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,  # twice the memory and time for texts this short
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_worker_healthcheck=60,  # a process that is still importing does not answer yet
         server_header=False,
         lifespan="on",

@@ -7,13 +7,19 @@ shortest form. Control frames and everything else stay uvicorn's.
 """
 
 import contextlib
+import logging
 import struct
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
+
+from gql_app.transport.edge import refused
+
+logger = logging.getLogger(__name__)
 
 EXTENSION = "gql_app.write_texts"
 """Where the ASGI scope offers `FrameProtocol.write_texts`."""
@@ -30,8 +36,85 @@ def header(length: int) -> bytes:
     return struct.pack("!BBQ", FIN_TEXT, 127, length)
 
 
+PIECE = 1024
+"""Bytes that are parsed between two looks at the bounds: 170 frames at the most."""
+FRAMES_PER_TURN = 256
+"""Of one socket, before all others have their turn."""
+FRAMES_AT_ONCE, FRAMES_PER_SECOND = 4_000, 500
+"""What a client may send: so many after a quiet time (a page that subscribes to a thousand things), and so many more
+each second."""
+MAX_UNPARSED = 1024 * 1024
+"""Bytes that wait for their turn. We have stopped reading by then, so reads of the usual size never come to it."""
+TOO_MANY = 4429
+"""graphql-ws takes it as final."""
+
+
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which can also write texts at once."""
+    """uvicorn's protocol, which can also write texts at once, and parses no more than its turn.
+
+    Must hold: what a socket costs does not depend on how many frames it sends.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unparsed = b""
+        self._frames_left = float(FRAMES_AT_ONCE)
+        self._counted_at = monotonic()
+
+    def data_received(self, data: bytes) -> None:
+        is_waiting = bool(self._unparsed)
+        self._unparsed += data
+        if len(self._unparsed) > MAX_UNPARSED:
+            self._close_busy()
+        elif is_waiting:
+            self.transport.pause_reading()
+        else:
+            self._parse()
+
+    def _parse(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        frames, start = 0, 0
+        while start < len(data) and not self.transport.is_closing():
+            if frames >= FRAMES_PER_TURN:
+                self._unparsed = data[start:]
+                self.transport.pause_reading()
+                self.loop.call_soon(self._go_on)
+                return
+            self.conn.receive_data(data[start : start + PIECE])
+            start += PIECE
+            if self.conn.parser_exc is not None:
+                self.handle_parser_exception()
+                return
+            frames += len(self.conn.events)
+            if self._spent(len(self.conn.events)):
+                self._close_busy()
+                return
+            self.handle_events()
+
+    def _go_on(self) -> None:
+        self._parse()
+        if not (self._unparsed or self.read_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
+
+    def _spent(self, frames: int) -> bool:
+        """Whether the client has sent more than it may."""
+        now = monotonic()
+        earned = (now - self._counted_at) * FRAMES_PER_SECOND
+        self._frames_left = min(self._frames_left + earned, FRAMES_AT_ONCE) - frames
+        self._counted_at = now
+        return self._frames_left < 0
+
+    def _close_busy(self) -> None:
+        self._unparsed = b""
+        if self.transport.is_closing():
+            return
+        refused.labels("frames").inc()
+        logger.info("a WebSocket is closed: it has sent too many frames")
+        if self.handshake_complete and not self.close_sent:
+            self.close_sent = True
+            self.conn.send_close(TOO_MANY, "Too many messages")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

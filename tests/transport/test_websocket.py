@@ -18,6 +18,7 @@ from gql_app.changes.cursors import parse_cursor
 from gql_app.execution import patience
 from gql_app.testing.client import PATIENCE, Client, Socket
 from gql_app.testing.server import Running
+from gql_app.transport import frames
 from gql_app.transport import socket as sockets
 from gql_app.transport.frames import FrameProtocol
 from gql_app.transport.socket import MAX_OPERATIONS
@@ -283,6 +284,7 @@ async def test_pings_do_not_extend_the_wait_for_the_introduction(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "INIT_TIMEOUT", 0.3)
+    monkeypatch.setattr(frames, "FRAMES_PER_SECOND", 1_000_000)
     async with connected(server.url) as socket:
         with contextlib.suppress(websockets.ConnectionClosed):
             async with asyncio.timeout(PATIENCE):

@@ -1,0 +1,175 @@
+"""What comes in over HTTP, in bounds: for httptools a head, a trailer or a pipeline may be of any length.
+
+Must hold: what one connection makes us keep is bounded, whatever it sends, and so is what it makes us parse in one turn
+of the event loop.
+"""
+
+import asyncio
+import logging
+from asyncio import TimerHandle
+from typing import Any
+
+import httptools
+from prometheus_client import Counter
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+logger = logging.getLogger(__name__)
+
+MAX_HEAD = 32 * 1024
+"""Bytes from one part of a request to the next: of a head, of trailers, of what stands between the chunks of a body."""
+PIECE = 1024
+"""Bytes that are parsed between two looks at the bounds."""
+MAX_PIPELINED = 8
+"""Requests that wait behind the one that is answered. What comes behind them is parsed later."""
+MAX_UNPARSED = 1024 * 1024
+"""Bytes of such. We have stopped reading by then, so it is never reached by reads of the usual size."""
+HEAD_SECONDS = 10.0
+"""From the beginning of a connection, or from the first byte behind a request, until a head must be complete."""
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: longer than load balancers keep theirs (60 for AWS ALB and nginx), so that
+it is they who close."""
+
+refused = Counter("gql_app_connections_refused", "Connections that were closed because of a bound", ["why"])
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol. Who breaks a bound is told so by a status, and the connection is closed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unparsed = b""
+        self._since = 0
+        """Bytes since the last part of a request was complete."""
+        self._in_head = False
+        self._in_request = False
+        self._is_known = False
+        """Whether a head is parsed that was handed on before."""
+        self._deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unparsed = b""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if not self._in_request and self._deadline is None:
+            self._expect_head()
+        self._unparsed = self._unparsed + data if self._unparsed else data
+        if len(self._unparsed) > MAX_UNPARSED:
+            self._refuse(431, "pipeline", "There are too many requests behind the one that is answered.")
+        self._parse()
+
+    def _parse(self) -> None:
+        """As much as there is room for."""
+        data, self._unparsed = self._unparsed, b""
+        start = 0
+        while start < len(data) and self.parser is not None and not self.transport.is_closing():
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self._unparsed = data[start:]
+                self._forget_deadline()  # it is not the client who lets us wait
+                self.flow.pause_reading()
+                return
+            piece = data[start : start + PIECE]
+            start += len(piece)
+            self._since += len(piece)
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._should_upgrade():
+                    self._forget_deadline()
+                    self.handle_websocket_upgrade()
+                    return
+                start -= len(piece) - upgrade.args[0]
+                self._ignore_upgrade()
+            except httptools.HttpParserError:
+                self._refuse(400, "malformed", "That is not an HTTP request.")
+            if self._since > MAX_HEAD:
+                too_long = self._in_head and len(self.url) > MAX_HEAD // 2
+                self._refuse(414 if too_long else 431, "too long", f"The head of a request may have {MAX_HEAD} bytes.")
+
+    def _ignore_upgrade(self) -> None:
+        """A protocol that we do not speak is as good as not asked for (RFC 9110, 7.8). httptools takes what follows the
+        head for that protocol; another parser takes it for what it is, the body."""
+        framing = [pair for pair in self.headers if pair[0] in (b"content-length", b"transfer-encoding")]
+        self.parser = httptools.HttpRequestParser(self)
+        self._is_known = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % pair for pair in framing) + b"\r\n")
+        finally:
+            self._is_known = False
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_known:
+            super().on_url(url)
+
+    def on_message_begin(self) -> None:
+        if self._is_known:
+            return
+        super().on_message_begin()
+        self._in_head = self._in_request = True
+        if self._deadline is None:
+            self._expect_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head and not self._is_known:  # trailers say nothing to us
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._is_known:
+            return
+        self._in_head = False
+        self._since = 0
+        self._forget_deadline()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._since = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            return  # its body follows, see `_ignore_upgrade`
+        self._in_request = False
+        self._since = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._unparsed and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.loop.call_soon(self._go_on)  # others have a turn in between
+
+    def _go_on(self) -> None:
+        if self._in_head and self._deadline is None:
+            self._expect_head()
+        self._parse()
+
+    def _expect_head(self) -> None:
+        self._forget_deadline()
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._is_late)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _is_late(self) -> None:
+        self._refuse(408, "late", f"The head of a request must come within {HEAD_SECONDS:.0f} seconds.")
+
+    def _refuse(self, status: int, why: str, said: str) -> None:
+        """Close the connection, and say why if nothing else is being said."""
+        self._unparsed = b""
+        self._forget_deadline()
+        if self.transport.is_closing():
+            return
+        refused.labels(why).inc()
+        logger.info("an HTTP connection is closed with %s: %s", status, said)
+        if not self.pipeline and (self.cycle is None or self.cycle.response_complete):
+            head = "content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length:"
+            self.transport.write(STATUS_LINE[status] + f"{head} {len(said)}\r\n\r\n{said}".encode())
+        self.transport.close()
