@@ -50,6 +50,8 @@ _NO_KEY = (
     "`{}` takes no idempotency key: it hands out a token, is for anybody, or keeps no outcome. Send it without a key, "
     "in a request of its own."
 )
+LARGEST_INTROSPECTION = 500_000
+"""Characters of an answer about the schema that is kept: five times the usual one of the demo."""
 KEPT_INTROSPECTIONS = 16
 """Answers about the schema, which are the same for everybody: tools ask for the same again and again."""
 
@@ -101,7 +103,10 @@ class Engine:
             return await self._run(operation, context)
         key = operation.prepared, operation.request.operation_name
         if key not in self._introspections:
-            self._introspections[key] = await self._run(operation, context)
+            found = await self._run(operation, context)
+            if len(found.body) > LARGEST_INTROSPECTION:
+                return found
+            self._introspections[key] = found
             if len(self._introspections) > KEPT_INTROSPECTIONS:
                 self._introspections.popitem(last=False)
         return self._introspections[key]
@@ -146,7 +151,8 @@ class Engine:
             if not getattr(getattr(resolver, "wrapped_func", None), TAKES_A_KEY, False):
                 raise Invalid(_NO_KEY.format(name))
         asked = operation.request
-        return Once.of(read_key(asked.idempotency_key), asked.query, asked.operation_name, asked.variables)
+        called = operation.definition.name.value if operation.definition.name else None
+        return Once.of(read_key(asked.idempotency_key), asked.query, called, asked.variables)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Ready to execute, or what is wrong with the variables."""

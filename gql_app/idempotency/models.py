@@ -12,8 +12,11 @@ LONGEST_KEY = 255
 
 
 class IdempotencyOutcome(Base):
-    """One mutation field of one request. `request` is the SHA-256 of what was asked; `entity_id` is what it made or
-    changed, `errors` why it did nothing, as JSON. Never a token, nor anything else that was answered."""
+    """One mutation field of one request, and the request itself (a field without a name).
+
+    `request` is the SHA-256 of what was asked; `entity_id` is what it made or changed, `errors` why it did nothing, as
+    JSON. Never a token, nor anything else that was answered.
+    """
 
     __tablename__ = "idempotency_outcomes"
     __table_args__ = (

@@ -24,6 +24,10 @@ KEPT = timedelta(hours=24)
 TAKES_A_KEY: Final = "__gql_app_takes_a_key__"
 """On the resolver of a mutation whose outcome can be kept."""
 
+LONGEST_FIELD = 200
+"""Characters of a field's alias that is kept as it is: PostgreSQL's indexes do not hold texts of any length."""
+THE_REQUEST = ""
+"""In place of a field: which request the key belongs to, whatever its fields are called."""
 _table: Any = IdempotencyOutcome.__table__
 
 
@@ -70,33 +74,39 @@ def only_once(
     Raises:
         Conflict: the key belongs to another request.
     """
+    if len(field) > LONGEST_FIELD:
+        field = hashlib.sha256(field.encode()).hexdigest()
     now = datetime.now(UTC)
-    mine = (_table.c.owner_id == owner_id, _table.c.key == once.key, _table.c.field == field)
-    session.execute(delete(IdempotencyOutcome).where(*mine, _table.c.created_at < now - KEPT))
-    values = {
-        "owner_id": owner_id,
-        "key": once.key,
-        "field": field,
-        "request": once.request,
-        "created_at": now,
-    }
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    of_key = (_table.c.owner_id == owner_id, _table.c.key == once.key)
+    session.execute(delete(IdempotencyOutcome).where(*of_key, _table.c.created_at < now - KEPT))
     # Whoever is first holds the key until it has committed: the other one waits here, and finds what came of it.
-    claimed = session.connection().execute(insert(_table).values(values).on_conflict_do_nothing())
-    if claimed.rowcount != 1:
+    for name in (THE_REQUEST, field):
+        values = {"owner_id": owner_id, "key": once.key, "field": name, "request": once.request, "created_at": now}
+        if _claim(session, values):
+            continue
+        mine = (*of_key, _table.c.field == name)
         row = session.connection().execute(select(_table).where(*mine)).one()
         if row.request != once.request:
             raise Conflict("This idempotency key was used for another request: make a new key for each request.")
-        return Outcome(row.entity_id, tuple(json.loads(row.errors or "[]"))), False
+        if name == field:
+            return Outcome(row.entity_id, tuple(json.loads(row.errors or "[]"))), False
     try:
         with session.begin_nested():
             found = Outcome(work(session))
     except UserFault as fault:
+        if fault.retryable:  # another try may succeed, so it is no outcome
+            raise
         told = {"code": code_text(type(fault)), "message": fault.message, "field": fault.field}
         found = Outcome(None, (told,))
     errors = json.dumps(found.errors) if found.errors else None
+    mine = (*of_key, _table.c.field == field)
     session.connection().execute(update(_table).where(*mine).values(entity_id=found.entity_id, errors=errors))
     return found, True
+
+
+def _claim(session: Session, values: Mapping[str, Any]) -> bool:
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return session.connection().execute(insert(_table).values(values).on_conflict_do_nothing()).rowcount == 1
 
 
 def forget(session: Session, now: datetime | None = None) -> int:

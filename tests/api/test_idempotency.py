@@ -58,6 +58,19 @@ async def test_another_request_under_the_same_key_is_refused(server: Running, pe
     assert await requests(server) == 1
 
 
+async def test_another_request_is_another_one_whatever_its_fields_are_called(server: Running, people: People) -> None:
+    one = "%s: submitFuelRequest(input: {litres: 1}) { fuelRequest { id } errors { code } }"
+    first = await send(people.ada, "k", "mutation M { %s }" % (one % "a"))
+    assert first["data"]["a"]["errors"] == []
+    for query, name in (("mutation M { %s }" % (one % "b"), "b"), ("mutation N { %s }" % (one % "a"), "a")):
+        assert (await send(people.ada, "k", query))["data"][name]["errors"] == [{"code": "CONFLICT"}]
+    assert await requests(server) == 1
+    headers = {**people.ada.headers, "Idempotency-Key": "k"}
+    async with httpx.AsyncClient(timeout=10) as http:  # the same, and the operation named, too
+        body = {"query": "mutation M { %s }" % (one % "a"), "operationName": "M"}
+        assert (await http.post(server.url + "/graphql", json=body, headers=headers)).json() == first
+
+
 async def test_a_failure_is_an_outcome_too(server: Running, people: People) -> None:
     request = await submit(people.ada)
     await decide(people.grace, request)
@@ -128,11 +141,11 @@ async def test_a_key_is_forgotten_after_a_day(server: Running, people: People) -
     assert await server.app.db.write(idempotency.forget) == 0
     async with server.app.db.writing() as connection:
         await connection.execute(update(IdempotencyOutcome).values(created_at=moment))
-    assert await server.app.db.write(idempotency.forget) == 1
+    assert await server.app.db.write(idempotency.forget) == 2  # its field and the request
 
 
 async def test_no_token_nor_text_is_kept(server: Running, people: People) -> None:
     await send(people.ada, "k", SUBMIT, note="a secret wish")
     async with server.app.db.engine.connect() as connection:
-        (row,) = (await connection.execute(text("SELECT * FROM idempotency_outcomes"))).all()
-    assert "a secret wish" not in repr(row)
+        rows = (await connection.execute(text("SELECT * FROM idempotency_outcomes"))).all()
+    assert "a secret wish" not in repr(rows)
