@@ -1,7 +1,8 @@
-"""Tells the client of a WebSocket where it stands: a `ping` whose payload is ``{"position": cursor}``.
+"""Tells the client of a WebSocket where it stands: a `ping` whose payload is ``{"position": cursor, "streams": 2}``.
 
-Everything up to that cursor has been told to all streams of the socket, so one that is cut may go on behind it. Clients
-that do not know of it answer with a `pong`, as the protocol asks. graphql-ws hands it to its listeners of `ping`.
+Everything up to that cursor has been told to all streams of the socket, which are so many, so one that is cut may go on
+behind it. A client that has begun more of them knows that it is not said of all. Clients that do not know of it answer
+with a `pong`, as the protocol asks. graphql-ws hands it to its listeners of `ping`.
 """
 
 import asyncio
@@ -22,22 +23,38 @@ SOON = 0.25
 class Positions:
     """For one socket. Nothing is kept running while it has no streams.
 
-    Must hold: it says nothing while an answer is on its way to the socket, which it might overtake.
+    Must hold: it says nothing while an answer is on its way to the socket, which it might overtake, nor while an
+    operation is under way that may become a stream: where that begins is settled already.
     """
 
-    __slots__ = ("_last", "_send", "_sending", "_streams", "_timer", "on_their_way")
+    __slots__ = ("_is_mute", "_last", "_operations", "_send", "_sending", "_streams", "_timer", "on_their_way")
 
-    def __init__(self, streams: Mapping[str, Running], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        operations: Mapping[str, object],
+        streams: Mapping[str, Running],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """``operations`` are all that are under way, ``streams`` those of them that have become one."""
+        self._operations = operations
         self._streams = streams
         self._send = send
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
         self._last: Cursor | None = None
+        self._is_mute = False
         self.on_their_way = 0
         """Answers that have been handed out by their streams and are not sent yet."""
 
+    def mute(self) -> None:
+        """A stream has ended before something that it is to be told of when it comes back: say nothing any more."""
+        self._is_mute = True
+        self.close()
+
     def begun(self) -> None:
         """Another stream has begun."""
+        if self._is_mute:
+            return
         self.close()
         self._last = None
         self._timer = asyncio.get_running_loop().call_later(SOON, self._tell)
@@ -50,10 +67,13 @@ class Positions:
         followed = [each for each in self._streams.values() if not isinstance(each, PlainSubscription)]
         if not followed:
             return
-        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tell)
+        is_busy = len(self._operations) > len(self._streams) or self.on_their_way > 0
+        self._timer = asyncio.get_running_loop().call_later(SOON if is_busy else INTERVAL, self._tell)
+        if is_busy:
+            return
         told = [each.told for each in followed]
         least = min((each for each in told if each is not None), default=None)
-        if least is None or None in told or least == self._last or self.on_their_way:
+        if least is None or None in told or least == self._last:
             return
         if self._sending is None or self._sending.done():  # otherwise the client does not read
             self._last = least
@@ -61,4 +81,4 @@ class Positions:
 
     async def _ping(self, told: Cursor) -> None:
         with contextlib.suppress(Exception):  # who has gone, or does not read, is found out where answers are sent
-            await self._send({"type": "ping", "payload": {"position": str(told)}})
+            await self._send({"type": "ping", "payload": {"position": str(told), "streams": len(self._streams)}})

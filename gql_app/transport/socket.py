@@ -64,7 +64,7 @@ class Socket:
         self._ready = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._subscriptions: dict[str, Running] = {}
-        self._positions = Positions(self._subscriptions, self._send)
+        self._positions = Positions(self._operations, self._subscriptions, self._send)
         self._stopped: set[asyncio.Task[None]] = set()
         self._end: asyncio.Future[Close | None] = asyncio.get_running_loop().create_future()
 
@@ -192,6 +192,8 @@ class Socket:
             self._close_after(error)
 
     async def _end_of(self, operation_id: str, error: GqlAppError) -> None:
+        if error.retryable:
+            self._positions.mute()
         if is_said_first(error):
             await self._fail(operation_id, refusal_of(error))
         if closing(error) is None or (isinstance(error, Unauthenticated) and not self._authorization):

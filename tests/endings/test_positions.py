@@ -1,16 +1,19 @@
 """A position everywhere: who loads and then subscribes, or comes back after a quiet hour, misses nothing."""
 
 import asyncio
+import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from gql_app.changes.cursors import parse_cursor
+from gql_app.changes.cursors import Cursor, parse_cursor
+from gql_app.execution.engine import Engine
 from gql_app.settings import Settings
-from gql_app.testing.client import Client
+from gql_app.testing.client import PATIENCE, Client, Socket
 from gql_app.testing.server import Running, serving
 from gql_app.transport import positions, streams
 from tests.people import People, decide, submit
@@ -103,6 +106,47 @@ async def test_a_quiet_websocket_says_where_it_stands(
             while parse_cursor(socket.position) < position:  # the messages that are sent meanwhile move it on
                 await socket.send({"type": "ping"})
                 await socket.receive()
+
+
+async def test_no_position_is_told_while_a_stream_is_beginning(
+    people: People, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have begun before what the others have been told of."""
+    monkeypatch.setattr(positions, "SOON", 0.02)
+    monkeypatch.setattr(positions, "INTERVAL", 0.02)
+    subscribe, go = Engine.subscribe, asyncio.Event()
+
+    async def hold(self: Engine, *given: Any) -> Any:
+        await go.wait()
+        return await subscribe(self, *given)
+
+    async with people.ada.socket() as socket, people.ada.socket() as other:
+        for each in (socket, other):
+            await each.subscribe("subscription { deliveryUpdated { cursor } }")
+            await _position(each)  # it has begun
+        monkeypatch.setattr(Engine, "subscribe", hold)
+        second = await socket.subscribe(WATCH)
+        begin = parse_cursor(await people.ada.data("{ position }"))
+        await submit(people.ada)
+        await caught_up(server.app)
+        end = parse_cursor(await people.ada.data("{ position }"))
+        while await _position(other) < end:  # it has no stream that is beginning, so it is told
+            pass
+        await socket.send({"type": "ping"})
+        while (message := await socket.receive())["type"] != "pong":
+            assert message["id"] != second.id
+        assert parse_cursor(socket.position) <= begin
+        go.set()
+        while (await socket.receive()).get("id") != second.id:
+            pass
+
+
+async def _position(socket: Socket) -> Cursor:
+    """What the next ping says; what else comes is passed over."""
+    async with asyncio.timeout(PATIENCE):
+        while (message := json.loads(await socket.connection.recv()))["type"] != "ping":
+            pass
+    return parse_cursor(message["payload"]["position"])
 
 
 async def test_the_audit_log_tells_of_a_cursor_that_has_expired(server: Running, people: People) -> None:
