@@ -33,5 +33,5 @@ def id_of(kind: str, global_id: str, *, field: str = "id") -> UUID:
     if found is None:
         raise Invalid("That is not an id.", field=field)
     if found[0] != kind:
-        raise Invalid(f"That is the id of a {found[0]}, not of a {kind}.", field=field)
+        raise Invalid(f"That is the id of something else, not of a {kind}.", field=field)
     return found[1]

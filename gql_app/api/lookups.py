@@ -28,6 +28,10 @@ def of_values(kind: type[T], values: dict[str, Any]) -> T:
     return made
 
 
+MOST_NARROWED = 256
+"""Sets of fields whose statements are kept: 10 kB each."""
+
+
 @dataclass(frozen=True, eq=False)
 class Lookup(Generic[K, T_co]):
     """Finds GraphQL objects by a unique column.
@@ -65,7 +69,9 @@ class Lookup(Generic[K, T_co]):
             fixed = [column for column in self.rows.selected_columns if column.key in self.always]
             shown = dict.fromkeys(self._fields[name] for name in sorted(wanted))
             rows = self.rows.with_only_columns(*fixed, *shown, maintain_column_froms=True)
-            found = self._narrowed[wanted] = Lookup(self.column, self.of, rows, self.always, self.model, self.shows)
+            found = Lookup(self.column, self.of, rows, self.always, self.model, self.shows)
+            if len(self._narrowed) < MOST_NARROWED:  # whoever asks for another set each time is not to fill the memory
+                self._narrowed[wanted] = found
         return found
 
     def query(self, keys: Collection[K]) -> tuple[Select[Any], dict[str, Any]]:

@@ -150,8 +150,12 @@ class Watch(AsyncIterator[ChangeEvent]):
 
     def again_from(self, event: ChangeEvent) -> None:
         """Hand out this event once more, if it is still within the interest, and what comes after it."""
+        self.again_after(event.position - 1)
+
+    def again_after(self, position: int) -> None:
+        """The same for all that comes after this position."""
         self._buffer.clear()
-        self._scanned = event.position - 1
+        self._scanned = position
         self._behind = True
 
     def close(self) -> None:

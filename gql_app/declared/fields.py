@@ -81,6 +81,11 @@ def make_fields(kind: Any, model: type[Tracked]) -> Fields:
             raise TypeError(
                 f"{kind.__name__}.{name} shows nothing: it has no resolver, and {model.__name__} no column of that name"
             )
+        if attribute.key != name and (name in names or name in mapper.columns):
+            raise TypeError(
+                f"{kind.__name__}.{name} shows {attribute}, and {model.__name__} has an attribute of that name: use "
+                "another word"
+            )
         names[name] = attribute.key
         if is_private(hint):
             always.add(name)

@@ -15,7 +15,7 @@ from gql_app.execution.masking import without_values
 
 logger = logging.getLogger(__name__)
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,11 @@ def answer(
         body["data"] = result.data
     if extensions is not None:
         body["extensions"] = extensions
-    return Answer(_encode(body), before_execution or request_error, cursor)
+    try:
+        text = _encode(body)
+    except (TypeError, ValueError, RecursionError) as error:  # a scalar that serializes to what is no JSON
+        text = _encode({"errors": [present(GraphQLError("", original_error=error))], "data": None})
+    return Answer(text, before_execution or request_error, cursor)
 
 
 def refusal(errors: Sequence[GraphQLError]) -> Answer:

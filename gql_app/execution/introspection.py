@@ -27,7 +27,9 @@ from graphql import (
 )
 
 ROOTS = frozenset({"__schema", "__type"})
-TIMES_THE_USUAL = 2
+LONG = 3
+"""What a description counts: it has many times the characters of a name."""
+TIMES_THE_USUAL = 1.5
 """How many times as much as the usual introspection (graphql-core's `get_introspection_query`) one may return."""
 
 
@@ -68,7 +70,7 @@ class Sizes:
         usual = parse(get_introspection_query(schema_description=True, input_value_deprecation=True))
         fragments = {each.name.value: each for each in usual.definitions if isinstance(each, FragmentDefinitionNode)}
         (asked,) = (each for each in usual.definitions if isinstance(each, OperationDefinitionNode))
-        return TIMES_THE_USUAL * Prices(self, fragments).of(asked.selection_set)
+        return int(TIMES_THE_USUAL * Prices(self, fragments).of(asked.selection_set))
 
     def of_list(self, name: str, within: str) -> int:
         """How often what is below a field of this name is returned; 1 for what is no list."""
@@ -100,7 +102,7 @@ class Prices:
         for node in selection_set.selections:
             if isinstance(node, FieldNode):
                 name = node.name.value
-                price += 1
+                price += LONG if name == "description" else 1
                 if node.selection_set is not None:
                     inside = "types" if name == "types" or (within == "types" and name in self._sizes.whole) else name
                     price += self._sizes.of_list(name, within) * self.of(node.selection_set, inside)

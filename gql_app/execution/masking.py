@@ -20,6 +20,8 @@ _KNOWN: list[tuple[re.Pattern[str], str]] = [
         (r"Value .* does not exist in '(\w+)' enum\..*", r"That value does not exist in '\1' enum."),
         (r"((?:\w+|Enum '\w+') cannot represent (?:an? )?[a-z0-9 -]*value)\b.*", r"\1."),
         (r"(Syntax Error: .*?\b(?:String|BlockString|Int|Float)) '.*'\.?", r"\1."),
+        (r"(Syntax Error: Unterminated string\.)", r"\1"),
+        (r"(Syntax Error: Invalid (?:Unicode |character )?escape sequence)\b.*", r"\1."),
         (r"(Syntax Error: Invalid number, [^.]*?)(?:, did you mean .*)", r"\1."),
         (r"(Syntax Error: (?:Expected|Unexpected) [^\"]*)", r"\1"),
     )

@@ -1,5 +1,10 @@
-"""A subscription whose events are not those of the change log: whatever an async generator yields, until it ends."""
+"""A subscription whose events are not those of the change log: whatever an async generator yields, until it ends.
 
+Must hold: it ends with the session of whoever has begun it, also while the generator waits.
+"""
+
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,14 +30,19 @@ class PlainSubscription(AsyncIterator[Answer]):
         self._source = source
         self._context = context
         self._is_left = False
+        viewer = context.viewer
+        feed = context.feed
+        self._watch = feed.watch((), viewer.scope, after=feed.cursor, lifetime=viewer.lifetime) if viewer else None
+        self._tasks: dict[str, asyncio.Future[Any]] = {}
 
     async def __anext__(self) -> Answer:
         """Raises StopAsyncIteration at the generator's end. What else it raises is its last answer, or an outage."""
         if self._is_left:
             raise StopAsyncIteration
         try:
-            value = await anext(self._source)
+            value = await self._next()
         except (StopAsyncIteration, GqlAppError):
+            self.leave()
             raise
         except Exception as error:
             self.leave()
@@ -44,11 +54,31 @@ class PlainSubscription(AsyncIterator[Answer]):
         result: Any = executor.execute_operation(False)
         return answer(result if isinstance(result, ExecutionResult) else await result)
 
+    async def _next(self) -> Any:
+        """The generator's next value, unless the session ends before."""
+        if self._watch is None:
+            return await anext(self._source)
+        for name, source in (("end", self._watch), ("value", self._source)):
+            if name not in self._tasks:
+                self._tasks[name] = asyncio.ensure_future(anext(source))
+        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        if self._tasks["end"].done():
+            return self._tasks["end"].result()  # which raises: it watches for nothing else
+        return self._tasks.pop("value").result()
+
     def leave(self) -> None:
         """Nothing is handed out any more. May be called again."""
         self._is_left = True
+        if self._watch is not None:
+            self._watch.close()
 
     async def aclose(self) -> None:
         self.leave()
+        tasks, self._tasks = self._tasks, {}
+        for each in tasks.values():
+            each.cancel()
+        for each in tasks.values():
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await each
         if (close := getattr(self._source, "aclose", None)) is not None:
             await close()

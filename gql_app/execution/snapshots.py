@@ -12,8 +12,10 @@ from gql_app.errors import Undecodable
 from gql_app.execution.answers import Answer
 from gql_app.viewer import Viewer
 
-PAGE = 100
-"""Entities that are read at once."""
+PAGE = 50
+"""Entities that are read at once; they are read again when anything has happened."""
+TRIES = 4
+"""How often an entity is read while things happen."""
 
 Extensions = Mapping[str, Any]
 
@@ -27,8 +29,8 @@ class Step(NamedTuple):
 class Snapshot:
     """What is still to be told of the state.
 
-    Must hold: an entity is told of only if whoever listens may see it after the last `renew` of her watch; so a page is
-    read anew when her interest is another one.
+    Must hold: an entity is told of only if whoever listens may see it after the last `renew` of her watch, and all of
+    those are. So it begins anew when her interest is another one.
     """
 
     def __init__(self, state: State, begin: Cursor) -> None:
@@ -38,6 +40,8 @@ class Snapshot:
         self._is_empty = begin.behind is None
         self._rows: Sequence[Row] = ()
         self._interest: Interest | None = None
+        self._read_at = -1
+        self._tries = 0
 
     async def step(self, context: Context, viewer: Viewer, interest: Interest) -> Step | None:
         """The next entity; None: there are no more. It comes again until it is `told`.
@@ -45,20 +49,30 @@ class Snapshot:
         Raises:
             Undecodable: there is a value that only another version knows.
         """
-        if len(self._rows) < 2 or self._interest is not interest:
-            self._interest = interest
+        if self._interest is not None and self._interest is not interest:
+            self._rows, self._behind = (), None  # she may see more of what is behind us
+        if len(self._rows) < 2 or self._read_at != context.feed.position:
+            self._read_at = context.feed.position
             try:
                 self._rows = await context.read(self._state.page, viewer, self._behind, PAGE)
             except UNREADABLE as error:
                 raise Undecodable from error
+        self._interest = interest
         if not self._rows:
             return None
         row, is_last = self._rows[0], len(self._rows) == 1
         at = self._begin if is_last else self._begin._replace(behind=row.entity_id)
         return Step(self._state.event(row, at), self._said(last=is_last), is_last)
 
+    def is_outdated(self, context: Context) -> bool:
+        """Whether something has happened since the entity was read: it may have left, and others may know. Where that
+        is so time and again it is told of all the same."""
+        self._tries += 1
+        return self._read_at != context.feed.position and self._tries < TRIES
+
     def told(self, step: Step) -> None:
         self._behind, self._rows, self._is_empty = step.event.entity_id, self._rows[1:], False
+        self._tries = 0
 
     def end(self) -> Answer:
         """What is said where no entity is left that could be the last one."""

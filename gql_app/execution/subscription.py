@@ -115,6 +115,7 @@ class Subscription(AsyncIterator[Answer]):
                         if (found := await self._answer_to(event)) is not None:
                             return found
                         continue
+                    patience = None  # it has worked: the next outage is another one
                     self._group = self._groups.join(self._audience, self)
             except Exception as error:
                 patience = patience or Patience()
@@ -149,6 +150,8 @@ class Subscription(AsyncIterator[Answer]):
         if self.watch.ended or self.watch.stale or self.watch.interest is not interest:
             return None
         if step is not None:
+            if snapshot.is_outdated(self._context):
+                return None
             snapshot.told(step)
         if step is None or step.is_last:
             self._snapshot = None
@@ -211,6 +214,9 @@ class Subscription(AsyncIterator[Answer]):
             self._inbox.clear()
             self._group.leave(self)
             self.resume(told)
+        elif self._inbox:  # it has fallen behind with answers that it had not taken
+            self.watch.again_after(self._inbox[0][0] - 1)
+            self._inbox.clear()
 
     def leave(self) -> None:
         """Nothing is written or handed out any more. May be called again."""

@@ -135,7 +135,7 @@ class HttpEndpoint:
         is_event_source: bool,
     ) -> Response:
         last = request.headers.get("last-event-id")
-        if last == COMPLETED and is_event_source:
+        if last == COMPLETED:
             return Response(status_code=204)
         subscription: Running | Answer | Interrupted
         try:
@@ -191,9 +191,12 @@ class _Stream(StreamingResponse):
             logger.info("a stream was left unread and is cut off: the process stops")
         finally:
             # Here too: a body that was never begun ends without running anything.
-            if not isinstance(self._subscription, Answer | Interrupted):
-                await self._subscription.aclose()
+            running = None if isinstance(self._subscription, Answer | Interrupted) else self._subscription
+            if running is not None:
+                running.leave()
             await self.body_iterator.aclose()  # type: ignore[attr-defined]
+            if running is not None:
+                await running.aclose()
 
 
 class _TooLarge(Exception):

@@ -1,6 +1,7 @@
 """Reading a GraphQL request out of JSON that anybody may have sent."""
 
 import json
+from math import isfinite
 from typing import Any, NoReturn
 
 from gql_app.errors import Invalid
@@ -54,10 +55,17 @@ def parse_json(raw: bytes | str) -> Any:
     try:
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8")
-        value = json.loads(raw, parse_constant=_refuse_constant)
+        value = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest("That is not JSON in UTF-8.") from error
     _refuse_depth(value, MAX_JSON_DEPTH)
+    return value
+
+
+def _finite(text: str) -> float:
+    """Python's parser makes an infinity of a number that is too large, which is no JSON any more."""
+    if not isfinite(value := float(text)):
+        raise ValueError(text)
     return value
 
 

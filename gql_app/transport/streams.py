@@ -110,11 +110,12 @@ async def frames(
                 return
             yield found.framed(framing, framing.frame)
     finally:
-        await subscription.aclose()  # first: a response that is cancelled may be cancelled again at the next await
+        subscription.leave()  # first: a response that is cancelled may be cancelled again at the next await
         tasks: list[asyncio.Future[Any]] = [stop] if following is None else [stop, following]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await subscription.aclose()  # a generator can be closed when it does not run any more
 
 
 def _last(reason: GqlAppError | None, framing: Framing) -> bytes:

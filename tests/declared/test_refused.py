@@ -9,7 +9,7 @@ import strawberry
 from sqlalchemy import DateTime, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, configure_mappers, mapped_column
 
-from gql_app import Audience, BigId, Node, Tracked, Vertical, Viewer, entity, mutation, owner, related, tracked
+from gql_app import Audience, BigId, Node, Tracked, Vertical, Viewer, entity, mutation, owner, related, shows, tracked
 from gql_app.application import Application
 from gql_app.audiences import registry
 from gql_app.errors import ConfigurationError
@@ -137,6 +137,18 @@ def test_fields_may_be_inherited_or_described_by_hand() -> None:
     assert {"label", "pieces"} <= set(found.fields.names)
     text = str(build([Vertical("sent", entities=(Sent,))]))
     assert "type Sent implements Node & Labelled" in text or "type Sent implements Labelled & Node" in text
+
+
+def test_a_field_does_not_take_the_name_of_another_attribute() -> None:
+    """It would be taken for that one where it is asked who may see, and in cursors."""
+
+    class Swapped(Node):
+        """A parcel."""
+
+        sender_id: int = shows(models.Parcel.pieces)
+
+    with pytest.raises(TypeError, match="has an attribute of that name"):
+        entity(models.Parcel)(Swapped)
 
 
 def test_two_ways_to_find_one_kind_are_refused() -> None:

@@ -275,3 +275,83 @@ async def test_the_stop_of_a_process_is_a_restart_to_a_websocket(settings: Setti
         stopping = asyncio.create_task(service.__aexit__(None, None, None))
         assert await stream.socket.closed() == 1012
         await stopping
+
+
+def _at(value: object) -> Any:
+    return {"at": value}
+
+
+@strawberry.type
+class _Odd:
+    @strawberry.subscription
+    async def moments(self, info: Info) -> AsyncIterator[strawberry.scalars.JSON]:
+        for each in (1, datetime.now(UTC), float("nan"), 2):  # the two in the middle are no JSON
+            yield _at(each)
+
+    @strawberry.subscription
+    async def waits(self, info: Info) -> AsyncIterator[int]:
+        info.context.require_viewer()
+        left = info.context.resource(_Left)
+        left.begun += 1
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            left.left += 1
+
+
+class _Left:
+    begun = left = 0
+
+
+@strawberry.type
+class _Query:
+    @strawberry.field
+    def moment(self) -> strawberry.scalars.JSON:
+        return strawberry.scalars.JSON(_at(datetime.now(UTC)))
+
+
+@pytest.fixture
+async def odd(server: Running) -> AsyncIterator[str]:
+    server.app.resources = {**server.app.resources, _Left: _Left()}
+    schema = strawberry.Schema(_Query, subscription=_Odd)
+    async with serving_schema(schema, server.app, signed_in=True) as url:
+        yield url
+
+
+async def test_what_is_no_json_costs_its_event_only(odd: str, people: People) -> None:
+    ada = Client(odd, people.ada.token)
+    async with ada.socket() as socket:
+        stream = await socket.subscribe("subscription { moments }")
+        found = [(await stream.message())["payload"] for _ in range(4)]
+        assert (found[0]["data"], found[3]["data"]) == ({"moments": {"at": 1}}, {"moments": {"at": 2}})
+        assert [each["errors"][0]["extensions"]["code"] for each in found[1:3]] == ["INTERNAL"] * 2
+        assert (await stream.message())["type"] == "complete"
+    assert await ada.error("{ moment }") == "INTERNAL"
+
+
+@pytest.mark.parametrize("accept", [SSE, MULTIPART])
+async def test_a_generator_is_closed_when_its_client_has_gone(
+    odd: str, people: People, server: Running, accept: str
+) -> None:
+    left = server.app.resource(_Left)
+    for number in range(1, 4):
+        async with streaming(Client(odd, people.ada.token), "subscription { waits }", accept) as wire:
+            await wire.until(b"1}")
+        async with asyncio.timeout(PATIENCE):
+            while left.left < number:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert left.begun == 3
+
+
+async def test_a_generator_ends_with_the_session(odd: str, people: People, server: Running) -> None:
+    ada = Client(odd, people.ada.token)
+    async with ada.socket() as socket:
+        stream = await socket.subscribe("subscription { waits }")
+        assert (await stream.message())["payload"]["data"] == {"waits": 1}
+        assert (await people.ada.data("mutation { logOut { errors { code } } }"))["errors"] == []
+        assert await stream.error() == "UNAUTHENTICATED"
+        assert await socket.closed() == 4401
+    async with asyncio.timeout(PATIENCE):
+        while server.app.resource(_Left).left < 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
+from gql_app.api.ids import encode_id
 from gql_app.changes.cursors import parse_cursor
+from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.execution import snapshots
 from gql_app.execution.snapshots import Snapshot
 from gql_app.settings import Settings
@@ -79,17 +82,21 @@ async def whole(stream: Subscribed, told: Told | None = None) -> Told:
 @contextlib.contextmanager
 def held(monkeypatch: pytest.MonkeyPatch, behind: int) -> Iterator[asyncio.Event]:
     """Each snapshot stands still when so many entities have been told of, until it is let go."""
-    go, steps = asyncio.Event(), 0
-    step = Snapshot.step
+    go, step, tell = asyncio.Event(), Snapshot.step, Snapshot.told
+    count = 0
 
     async def hold(self: Snapshot, *given: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps > behind:
+        if count >= behind:
             await go.wait()
         return await step(self, *given)
 
+    def note(self: Snapshot, *given: Any) -> None:
+        nonlocal count
+        count += 1
+        tell(self, *given)
+
     monkeypatch.setattr(Snapshot, "step", hold)
+    monkeypatch.setattr(Snapshot, "told", note)
     yield go
     go.set()
 
@@ -214,6 +221,54 @@ async def test_who_loses_a_role_in_the_midst_hears_of_what_is_hers(
             go.set()
             await whole(stream, told)
     assert told.state.keys() == first | {mine}
+
+
+async def test_who_gains_a_role_in_the_midst_hears_of_all_that_she_may_see_now(
+    people: People, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "PAGE", 2)
+    mine = {await submit(people.linus) for _ in range(4)}
+    others = {await submit(people.ada) for _ in range(8)}
+    viewer = await people.linus.data("{ viewer { id } }")
+    with held(monkeypatch, 3) as go:
+        async with people.linus.subscribed(WATCH) as stream:
+            told = Told()
+            for _ in range(3):
+                told.take(await payload_of(stream))
+            done = await people.root.data(
+                "mutation ($id: ID!) { setRole(input: {userId: $id, role: APPROVER}) { errors { code } } }",
+                id=viewer["id"],
+            )
+            assert done["errors"] == []
+            await caught_up(server.app)
+            go.set()
+            await whole(stream, told)
+    assert told.state.keys() == mine | others
+
+
+async def test_what_has_gone_in_the_midst_is_not_told_of(
+    people: People, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """She may have heard that it has gone, and would keep it for good."""
+    for _ in range(5):
+        await submit(people.ada)
+    with held(monkeypatch, 2) as go:
+        async with people.ada.subscribed(WATCH) as stream:
+            told = Told()
+            for _ in range(2):
+                told.take(await payload_of(stream))
+            there = set(told.state)
+            await server.app.db.write(_delete_all_but, there)
+            await caught_up(server.app)
+            go.set()
+            payload = await payload_of(stream)
+            assert (payload["data"], payload["extensions"]["snapshot"]["last"]) == (None, True)
+
+
+def _delete_all_but(session: Session, kept: set[str]) -> None:
+    for each in session.scalars(select(FuelRequest)):
+        if encode_id("FuelRequest", each.public_id) not in kept:
+            session.delete(each)
 
 
 async def test_who_is_logged_out_in_the_midst_hears_nothing_more(
