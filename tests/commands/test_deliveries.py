@@ -92,7 +92,7 @@ async def test_one_that_has_arrived_is_not_sent_again(run: Run, db: Database) ->
     [
         (("retry",), "--dead"),
         (("retry", "abc"), "not an id"),
-        (("retry", encode_id("User", uuid4())), "the id of a User"),
+        (("retry", encode_id("User", uuid4())), "the id of something else"),
         (("retry", encode_id("Delivery", uuid4())), "no such thing"),
         (("list", "--state", "lost"), "--state"),
         (("list", "--channel", "fax"), "--channel"),
