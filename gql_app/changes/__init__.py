@@ -14,6 +14,8 @@ subjects   the objects of changed entities, for the rules
 models     the log's tables
 baseline   since when something is tracked
 log        reading it: pages, cursors, pruning
+cursors    where somebody stands in it, as clients keep it
+states     the present state as events
 topics     what a subscriber wants to hear of
 scope      what she may hear of, by the keys that she holds
 pages      pages of the log for both

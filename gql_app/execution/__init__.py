@@ -9,6 +9,7 @@ direct       resolvers without arguments, called directly
 plans        how to read selections, found out once per document
 executor     reads them so
 subscription what comes of the events of one subscription
+snapshots    the present state, which a subscription may tell before the changes
 patience     how long a stream waits for a database that is away
 plain        a subscription whose events are not those of the change log
 sharing      one execution for all subscriptions that get the same answer
