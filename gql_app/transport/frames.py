@@ -37,22 +37,21 @@ def header(length: int) -> bytes:
 
 
 PIECE = 1024
-"""Bytes that are parsed between two looks at the bounds: 170 frames at the most."""
+"""Bytes per parsing step, 170 frames at most. The limits are checked after each."""
 FRAMES_PER_TURN = 256
-"""Of one socket, before all others have their turn."""
+"""Frames of one socket before other connections run."""
 FRAMES_AT_ONCE, FRAMES_PER_SECOND = 4_000, 500
-"""What a client may send: so many after a quiet time (a page that subscribes to a thousand things), and so many more
-each second."""
+"""Token bucket of a client: burst and refill. A page that starts many operations needs the burst."""
 MAX_UNPARSED = 1024 * 1024
-"""Bytes that wait for their turn. We have stopped reading by then, so reads of the usual size never come to it."""
+"""Bytes that wait to be parsed. Reading is paused by then, so usual reads do not reach it."""
 TOO_MANY = 4429
-"""graphql-ws takes it as final."""
+"""Close code. graphql-ws does not reconnect after it."""
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which can also write texts at once, and parses no more than its turn.
+    """uvicorn's protocol. It can also write ready-made texts, and it limits the frames that a client sends.
 
-    Must hold: what a socket costs does not depend on how many frames it sends.
+    Must hold: parsing per turn of the event loop is bounded, and so are the frames per second.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -111,7 +110,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         refused.labels("frames").inc()
         logger.info("a WebSocket is closed: it has sent too many frames")
         if self.handshake_complete and not self.close_sent:
-            self.close_sent = True
+            self.close_sent = self.disconnected = True  # answers under way have nowhere to go
             self.conn.send_close(TOO_MANY, "Too many messages")
             self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -107,7 +108,9 @@ async def closed_with(reader: asyncio.StreamReader) -> int:
     ],
     ids=["pings", "pongs", "pieces of a message", "messages with an answer", "messages without"],
 )
-async def test_who_sends_too_many_frames_is_closed(server: Running, begin: bytes, again: bytes) -> None:
+async def test_who_sends_too_many_frames_is_closed(
+    server: Running, begin: bytes, again: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with raw(server.url) as (reader, writer):
         reading = asyncio.create_task(closed_with(reader))
         writer.write(begin)
@@ -118,6 +121,7 @@ async def test_who_sends_too_many_frames_is_closed(server: Running, begin: bytes
                 await writer.drain()
                 assert (await Client(server.url).data("{ __typename }")) == "Query"  # others go on
         assert await reading in (frames.TOO_MANY, 0)  # it may be lost where we are still sending
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]  # a client can do no more than this
 
 
 async def test_a_page_may_ask_a_thousand_times_in_a_row(people: People) -> None:
