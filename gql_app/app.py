@@ -152,7 +152,7 @@ class App:
     def make_context(self, authorization: str | None, client: str, ticket: str | None = None) -> Awaitable[Context]:
         """The context of an operation. Where it stands in the log is settled here, before anything is awaited.
 
-        The ``ticket`` of a stream counts where there is no token.
+        The ``ticket`` is used if there is no token.
         """
         context = Context(
             self.db,
@@ -168,16 +168,12 @@ class App:
     async def _with_viewer(self, context: Context, authorization: str | None, ticket: str | None) -> Context:
         scheme, _, token = (authorization or "").partition(" ")
         authentication, catalog = self.application.authentication, self.application.catalog
-        has_token = scheme.lower() == "bearer" and token
-        if has_token or ticket:
-            shown, look = (
-                (token.strip(), authentication.viewer_of)
-                if has_token
-                else (ticket or "", authentication.viewer_of_ticket)
-            )
-            viewer = await look(
-                Credentials(shown, context.client_address, self.db, context.arrived_at.position, catalog)
-            )
+        shown, viewer_of = ticket, authentication.viewer_of_ticket
+        if scheme.lower() == "bearer" and token:
+            shown, viewer_of = token.strip(), authentication.viewer_of
+        if shown:
+            as_of = context.arrived_at.position
+            viewer = await viewer_of(Credentials(shown, context.client_address, self.db, as_of, catalog))
             if viewer is not None and not viewer.is_on:
                 viewer = None
             if viewer is not None and viewer.catalog is not catalog:

@@ -119,8 +119,8 @@ class UpdateProfilePayload:
 
 @strawberry.type
 class StreamTicket:
-    ticket: str = strawberry.field(description="For `ticket=` in the address of a stream. It is shown this once.")
-    expires_at: datetime = strawberry.field(description="Until when a stream must have begun with it.")
+    ticket: str = strawberry.field(description="Pass it as `ticket` in the URL of the stream. It is shown only here.")
+    expires_at: datetime = strawberry.field(description="A stream must begin before this time.")
 
 
 @strawberry.type
@@ -200,8 +200,9 @@ class AccountMutations:
         return UpdateProfilePayload(user=User.of(user) if user else None)
 
     @strawberry.mutation(
-        description="For a browser's EventSource, which cannot send a token: `GET /graphql?query=…&ticket=…` opens a "
-        "subscription in this session. It is good for nothing else, and for some seconds; the stream goes on."
+        description="Creates a ticket for a browser's EventSource, which cannot send a token. Open a subscription with "
+        "`GET /graphql?query=…&ticket=…` before the ticket expires. It opens streams of this session, and nothing "
+        "else. A stream that has begun goes on after that."
     )
     @faults_as(CreateStreamTicketPayload)
     async def create_stream_ticket(self, info: Info) -> CreateStreamTicketPayload:

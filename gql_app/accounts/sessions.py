@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from gql_app.accounts.models import AuthSession, User
@@ -40,24 +40,36 @@ def begin(session: Session, user: User, lifetime: timedelta) -> NewSession:
 
 _users: Any = User.__table__.c
 _sessions: Any = AuthSession.__table__.c
-_VIEWER = (
-    select(_users.id, _users.role, _sessions.public_id, _sessions.expires_at)
-    .join_from(AuthSession.__table__, User.__table__, _sessions.user_id == _users.id)
-    .where(
-        _sessions.token_hash == bindparam("token_hash"),
-        _sessions.revoked_at.is_(None),
-        _sessions.expires_at > bindparam("now"),
+
+
+def living_session(source: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Selects what `viewer_by` takes: the user and the session, if it has not ended at ``now``.
+
+    ``source`` joins the sessions with what the ``conditions`` need; they name the parameter ``shown``.
+    """
+    return (
+        select(_users.id, _users.role, _sessions.public_id, _sessions.expires_at)
+        .select_from(source.join(User.__table__, _sessions.user_id == _users.id))
+        .where(*conditions, _sessions.revoked_at.is_(None), _sessions.expires_at > bindparam("now"))
     )
-)
 
 
-async def authenticate(credentials: Credentials) -> Viewer | None:
-    """Who this token belongs to, if the session is still on."""
-    rows = await credentials.db.look_up(_VIEWER, {"token_hash": hash_of(credentials.token), "now": datetime.now(UTC)})
+async def viewer_by(statement: Select[Any], credentials: Credentials) -> Viewer | None:
+    """The viewer that the statement finds by the hash of what is shown."""
+    parameters = {"shown": hash_of(credentials.token), "now": datetime.now(UTC)}
+    rows = await credentials.db.look_up(statement, parameters)
     if not rows:
         return None
     user_id, role, session_id, expires_at = tuple(rows[0])
     return viewer_of(user_id, role, session_id, expires_at, credentials.as_of, credentials.catalog)
+
+
+_BY_TOKEN = living_session(AuthSession.__table__, _sessions.token_hash == bindparam("shown"))
+
+
+async def authenticate(credentials: Credentials) -> Viewer | None:
+    """The owner of this token, if its session has not ended."""
+    return await viewer_by(_BY_TOKEN, credentials)
 
 
 _NAMES = {role: frozenset((role.name,)) for role in Role}

@@ -1,7 +1,7 @@
-"""Stream tickets: a browser's EventSource cannot send a token, and a token must not be in an address.
+"""Stream tickets. A browser's EventSource cannot send a token, and a token must not be in a URL.
 
-Must hold: a ticket opens streams only, for some seconds, as the session in which it was made, and not after that one
-has ended.
+Must hold: a ticket opens streams and nothing else. It lasts for seconds. The stream belongs to the session that made
+the ticket. When the session has ended, the ticket is refused.
 """
 
 import secrets
@@ -12,21 +12,21 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
-from gql_app.accounts.models import AuthSession, StreamTicket, User
-from gql_app.accounts.sessions import TOKEN_BYTES, hash_of, viewer_of
+from gql_app.accounts.models import AuthSession, StreamTicket
+from gql_app.accounts.sessions import TOKEN_BYTES, hash_of, living_session, viewer_by
 from gql_app.api.authentication import Credentials
 from gql_app.errors import RateLimited, Unauthenticated
 from gql_app.viewer import Viewer
 
 LIFETIME = timedelta(seconds=60)
-"""From when it is made until a stream must have begun with it."""
+"""A stream must begin within this time."""
 MOST = 100
-"""Tickets of one session that have not expired."""
+"""A session may have so many tickets that have not expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewTicket:
-    """The only time that the ticket is known."""
+    """The ticket in plain text, which is not stored."""
 
     ticket: str = field(repr=False)
     expires_at: datetime
@@ -48,26 +48,15 @@ def make(session: Session, viewer: Viewer) -> NewTicket:
     return NewTicket(ticket, expires_at)
 
 
-_users: Any = User.__table__.c
 _sessions: Any = AuthSession.__table__.c
 _tickets: Any = StreamTicket.__table__.c
-_VIEWER = (
-    select(_users.id, _users.role, _sessions.public_id, _sessions.expires_at)
-    .join_from(StreamTicket.__table__, AuthSession.__table__, _tickets.session_id == _sessions.id)
-    .join(User.__table__, _sessions.user_id == _users.id)
-    .where(
-        _tickets.ticket_hash == bindparam("ticket_hash"),
-        _tickets.expires_at > bindparam("now"),
-        _sessions.revoked_at.is_(None),
-        _sessions.expires_at > bindparam("now"),
-    )
+_BY_TICKET = living_session(
+    StreamTicket.__table__.join(AuthSession.__table__, _tickets.session_id == _sessions.id),
+    _tickets.ticket_hash == bindparam("shown"),
+    _tickets.expires_at > bindparam("now"),
 )
 
 
 async def admit(credentials: Credentials) -> Viewer | None:
-    """Whose ticket this is, if it and its session have not ended."""
-    rows = await credentials.db.look_up(_VIEWER, {"ticket_hash": hash_of(credentials.token), "now": datetime.now(UTC)})
-    if not rows:
-        return None
-    user_id, role, session_id, expires_at = tuple(rows[0])
-    return viewer_of(user_id, role, session_id, expires_at, credentials.as_of, credentials.catalog)
+    """The owner of this ticket, if neither it nor its session has ended."""
+    return await viewer_by(_BY_TICKET, credentials)

@@ -46,8 +46,8 @@ class Authentication:
     It is asked when rows that give her roles or keys have changed (`__role__`, `__grants__`). By default the roles stay
     those of the token, until it expires. Keys that rows give are looked up in any case.
 
-    `viewer_of_ticket` makes a viewer of the ``ticket`` in the address of a stream (Server-Sent Events by GET), with
-    which a browser's EventSource signs in. By default there are no tickets.
+    `viewer_of_ticket` makes a viewer of the ``ticket`` in the URL of a stream (Server-Sent Events by GET): a browser's
+    EventSource signs in with it. By default every ticket is refused.
     """
 
     viewer_of: Callable[[Credentials], Awaitable[Viewer | None]]

@@ -19,7 +19,7 @@ Rows: TypeAlias = Sequence[Row[Any]]
 DEFAULT_PAGE = 20
 LARGEST_PAGE = 100
 MOST_COUNTED = 10_000
-"""Entries of a list: to count more takes too long."""
+"""Entries that are counted at most: more would take too long."""
 
 First = Annotated[
     int | None,
@@ -54,8 +54,8 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="One page of a list.")
 class Connection(Generic[T]):
-    """`cursor_of` a row is asked for only where a cursor is shown. The rows of `every` are those of all pages: they are
-    counted when that is asked for. None: they never are."""
+    """`cursor_of` is called only for cursors that are shown. `every` selects the rows of all pages, for `totalCount`;
+    None: they are not counted."""
 
     rows: strawberry.Private[Sequence[Any]]
     shown: strawberry.Private[list[T]]
@@ -78,8 +78,8 @@ class Connection(Generic[T]):
         )
 
     @strawberry.field(
-        description="How many there are on all pages. It is counted only if you ask for it, and null where that would "
-        f"take too long: with more than {MOST_COUNTED:,}, and of the audit log."
+        description="The number of entries on all pages. Counted only if you ask for it. Null if there are more than "
+        f"{MOST_COUNTED:,}, and always null for the audit log."
     )
     async def total_count(self, info: Info) -> int | None:
         if self.every is None:

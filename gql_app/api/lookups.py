@@ -29,7 +29,7 @@ def of_values(kind: type[T], values: dict[str, Any]) -> T:
 
 
 MOST_NARROWED = 256
-"""Sets of fields whose statements are kept: 10 kB each."""
+"""Statements that are kept, 10 kB each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Lookup(Generic[K, T_co]):
             shown = dict.fromkeys(self._fields[name] for name in sorted(wanted))
             rows = self.rows.with_only_columns(*fixed, *shown, maintain_column_froms=True)
             found = Lookup(self.column, self.of, rows, self.always, self.model, self.shows)
-            if len(self._narrowed) < MOST_NARROWED:  # whoever asks for another set each time is not to fill the memory
+            if len(self._narrowed) < MOST_NARROWED:  # bounded: a client may ask for any set
                 self._narrowed[wanted] = found
         return found
 

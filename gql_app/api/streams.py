@@ -1,4 +1,4 @@
-"""What a subscription follows: the changes within its topics, and before them the present state if it is asked for."""
+"""The stream of a subscription: the changes of its topics. With `snapshot: true` it begins with the present state."""
 
 from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import replace
@@ -27,15 +27,16 @@ T = TypeVar("T")
 Snapshot = Annotated[
     bool,
     strawberry.argument(
-        description="Tell the present state first, an event each, marked by `extensions.snapshot`; the one that says "
-        "`last` has the position from which changes follow. Not told anew to those who come with a cursor behind it."
+        description="True: first tell the present state, one event per entity. Such an event has "
+        "`extensions.snapshot`. The event with `last: true` also has the position from which changes follow. "
+        "If `after` is a cursor behind the snapshot, only the changes are told."
     ),
 ]
-"""The argument with which a subscription asks for the present state."""
+"""The `snapshot` argument of a subscription."""
 
 
 def state_of(attribute: InstrumentedAttribute[Any], only: UUID | None = None) -> State:
-    """The values of a tracked attribute, of all entities that the subscriber may see or of one of them."""
+    """A snapshot of a tracked attribute: of all entities that the subscriber may see, or ``only`` of one."""
     model = cast("type[Tracked]", attribute.class_)
     return State(entity_type(model), attribute.key, partial(_page, model, attribute, only))
 

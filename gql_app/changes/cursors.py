@@ -4,7 +4,7 @@ A cursor names an event by its position and by a mark, some characters of its ch
 backup gives positions out again; the mark tells its events from those that are gone. Before the marks a cursor was the
 position alone: such a one still works, and says nothing about which log it is from.
 
-In the midst of a snapshot a cursor names the entity, too, behind which the snapshot goes on (see `states`).
+A cursor of an incomplete snapshot also names the entity behind which the snapshot continues (see `states`).
 """
 
 import re
@@ -21,7 +21,7 @@ _CURSOR = re.compile(rf"([0-9]{{1,18}})(?:-([0-9a-f]{{{MARK_LENGTH}}}))?(?:~([0-
 class Cursor(NamedTuple):
     """The event at this position; `mark` is empty where it is not known, as before the first event.
 
-    `behind` is the entity that was the last one told of in a snapshot that begins here and is not complete.
+    `behind` is the last entity that an incomplete snapshot has told of; None: there is no snapshot.
     """
 
     position: int
@@ -34,7 +34,7 @@ class Cursor(NamedTuple):
 
     @property
     def plain(self) -> "Cursor":
-        """Where the snapshot begins."""
+        """The same without `behind`: the position from which changes follow."""
         return Cursor(self.position, self.mark)
 
 
@@ -46,14 +46,14 @@ def mark_of(change_set: UUID) -> str:
 
 
 def parse_cursor(text: str, *, field: str = "after", snapshot: bool = False) -> Cursor:
-    """What a cursor stands for. With ``snapshot`` it may be in the midst of one.
+    """Parse a cursor. With ``snapshot`` it may be one of an incomplete snapshot.
 
     Raises:
         Invalid: this was never a cursor.
     """
     found = _CURSOR.fullmatch(text)
     if found is not None and found[3] is not None and not snapshot:
-        raise Invalid("That cursor is in the midst of a snapshot; it goes on with `snapshot: true`.", field=field)
+        raise Invalid("This cursor belongs to an incomplete snapshot: pass `snapshot: true`.", field=field)
     if found is None:
         raise Invalid("That is not a cursor of the change log; send one that an event carried.", field=field)
     return Cursor(int(found[1]), found[2] or "", None if found[3] is None else UUID(found[3]))

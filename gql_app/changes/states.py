@@ -1,10 +1,10 @@
-"""The present state as events: what a subscription begins with that asks for a snapshot.
+"""Snapshots: the present state as events.
 
-A snapshot is told one entity after the other, in the order of their ids, while changes wait. Each event's cursor names
-the position from which changes follow, and the entity: who is cut off goes on behind it. Of an entity that is told
-before it changes, the change comes afterwards; of one that changes first, the new state is told, and the change again.
+A snapshot tells one entity after the other, in the order of their ids. Changes wait until it is complete. The cursor of
+each event names the position from which changes follow, and the entity. A client that reconnects with it continues
+behind that entity. If an entity changes while the snapshot is read, the change is also told afterwards.
 
-Must hold: the position is taken before anything is read.
+Must hold: the position is taken before anything is read. So no change falls in between.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,8 +28,8 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What there is to tell of: `page` reads the entities that a holder may see, ``(session, holder, behind, limit)``:
-    the first ones in the order of their ids whose id comes after ``behind``."""
+    """How to read a snapshot. ``page(session, holder, behind, limit)`` returns the next entities that the holder may
+    see, in the order of their ids: those after the id ``behind``, ``limit`` at most."""
 
     entity_type: str
     attribute: str
@@ -57,7 +57,8 @@ _NONE = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateEvent(ChangeEvent):
-    """An entity as it is: nothing has happened, so there is no actor and no value before. It occurs when it is read."""
+    """The present state of an entity. It is no change: it has no actor and no old value. `occurred_at` is when it was
+    read."""
 
     at: Cursor
 

@@ -153,7 +153,7 @@ class Watch(AsyncIterator[ChangeEvent]):
         self.again_after(event.position - 1)
 
     def again_after(self, position: int) -> None:
-        """The same for all that comes after this position."""
+        """Read on from this position once more."""
         self._buffer.clear()
         self._scanned = position
         self._behind = True

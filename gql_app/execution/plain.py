@@ -1,6 +1,6 @@
 """A subscription whose events are not those of the change log: whatever an async generator yields, until it ends.
 
-Must hold: it ends with the session of whoever has begun it, also while the generator waits.
+Must hold: it ends with the session of the subscriber, also while the generator waits.
 """
 
 import asyncio

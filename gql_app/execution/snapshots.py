@@ -1,4 +1,4 @@
-"""How a subscription tells the present state before the changes."""
+"""Telling the present state before the changes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ from gql_app.execution.answers import Answer
 from gql_app.viewer import Viewer
 
 PAGE = 50
-"""Entities that are read at once; they are read again when anything has happened."""
+"""Entities per read. They are read again after any change."""
 TRIES = 4
-"""How often an entity is read while things happen."""
+"""Reads per entity under constant changes. After the last one it is told even if something has changed since."""
 
 Extensions = Mapping[str, Any]
 
@@ -27,10 +27,10 @@ class Step(NamedTuple):
 
 
 class Snapshot:
-    """What is still to be told of the state.
+    """The rest of a snapshot.
 
-    Must hold: an entity is told of only if whoever listens may see it after the last `renew` of her watch, and all of
-    those are. So it begins anew when her interest is another one.
+    Must hold: it tells all entities that the subscriber may see, and no others. So it begins anew when the subscriber's
+    interest changes.
     """
 
     def __init__(self, state: State, begin: Cursor) -> None:
@@ -44,13 +44,13 @@ class Snapshot:
         self._tries = 0
 
     async def step(self, context: Context, viewer: Viewer, interest: Interest) -> Step | None:
-        """The next entity; None: there are no more. It comes again until it is `told`.
+        """The next entity; None: there are no more. Returns the same one until `told` is called.
 
         Raises:
-            Undecodable: there is a value that only another version knows.
+            Undecodable: a value is known to another version only.
         """
         if self._interest is not None and self._interest is not interest:
-            self._rows, self._behind = (), None  # she may see more of what is behind us
+            self._rows, self._behind = (), None  # entities that were passed may be visible now
         if len(self._rows) < 2 or self._read_at != context.feed.position:
             self._read_at = context.feed.position
             try:
@@ -65,8 +65,7 @@ class Snapshot:
         return Step(self._state.event(row, at), self._said(last=is_last), is_last)
 
     def is_outdated(self, context: Context) -> bool:
-        """Whether something has happened since the entity was read: it may have left, and others may know. Where that
-        is so time and again it is told of all the same."""
+        """Whether anything has changed since the entity was read: it may be gone. False after `TRIES` reads."""
         self._tries += 1
         return self._read_at != context.feed.position and self._tries < TRIES
 
@@ -75,7 +74,7 @@ class Snapshot:
         self._tries = 0
 
     def end(self) -> Answer:
-        """What is said where no entity is left that could be the last one."""
+        """Says that the snapshot is complete, if no entity could say so."""
         said = self._said(last=True, **({"empty": True} if self._is_empty else {}))
         return Answer.without_data(said, cursor=str(self._begin))
 

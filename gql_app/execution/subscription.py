@@ -40,9 +40,10 @@ def _raise_what_passes(errors: Sequence[GraphQLError], event: ChangeEvent) -> No
 
 
 async def _settled(execution: Awaitable[ExecutionResult]) -> ExecutionResult:
-    """Its result. Who leaves meanwhile does not wait for it, and it comes to its end.
+    """The result of an execution. If the caller is cancelled, the execution still runs to its end.
 
-    Must hold: an execution is not cancelled. graphql-core would drop what resolvers have begun, and Python warn of it.
+    Must hold: an execution is never cancelled. graphql-core would drop coroutines that have not started, and Python
+    would warn of each.
     """
     task = asyncio.ensure_future(execution)
     task.add_done_callback(_look_at)
@@ -115,7 +116,7 @@ class Subscription(AsyncIterator[Answer]):
                         if (found := await self._answer_to(event)) is not None:
                             return found
                         continue
-                    patience = None  # it has worked: the next outage is another one
+                    patience = None  # the database works: the next outage gets the full time
                     self._group = self._groups.join(self._audience, self)
             except Exception as error:
                 patience = patience or Patience()
@@ -142,7 +143,7 @@ class Subscription(AsyncIterator[Answer]):
         return None if self.watch.ended else found  # it may have ended while this was executed
 
     async def _next_of(self, snapshot: Snapshot) -> Answer | None:
-        """The next of the present state. None: look again, what she may see has changed, or it is told of in full."""
+        """The next answer of the snapshot. None: try again."""
         await self.watch.settle()
         interest = self.watch.interest
         step = await snapshot.step(self._context, self._stream.viewer, interest)
@@ -214,7 +215,7 @@ class Subscription(AsyncIterator[Answer]):
             self._inbox.clear()
             self._group.leave(self)
             self.resume(told)
-        elif self._inbox:  # it has fallen behind with answers that it had not taken
+        elif self._inbox:  # answers of a group that it has left; they may not be allowed any more
             self.watch.again_after(self._inbox[0][0] - 1)
             self._inbox.clear()
 

@@ -25,9 +25,9 @@ TAKES_A_KEY: Final = "__gql_app_takes_a_key__"
 """On the resolver of a mutation whose outcome can be kept."""
 
 LONGEST_FIELD = 200
-"""Characters of a field's alias that is kept as it is: PostgreSQL's indexes do not hold texts of any length."""
+"""Longer aliases are stored as a hash: PostgreSQL limits the size of an index entry."""
 THE_REQUEST = ""
-"""In place of a field: which request the key belongs to, whatever its fields are called."""
+"""The `field` of the row that binds the key to one request."""
 _table: Any = IdempotencyOutcome.__table__
 
 

@@ -1,7 +1,6 @@
-"""What comes in over HTTP, in bounds: for httptools a head, a trailer or a pipeline may be of any length.
+"""Limits for HTTP connections. httptools has none: a head, a trailer or a pipeline may have any length.
 
-Must hold: what one connection makes us keep is bounded, whatever it sends, and so is what it makes us parse in one turn
-of the event loop.
+Must hold: memory per connection is bounded, whatever the client sends. So is the parsing per turn of the event loop.
 """
 
 import asyncio
@@ -16,34 +15,34 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 logger = logging.getLogger(__name__)
 
 MAX_HEAD = 32 * 1024
-"""Bytes from one part of a request to the next: of a head, of trailers, of what stands between the chunks of a body."""
+"""Bytes of a request's head. The same limit holds for trailers, and for a chunk's header."""
 PIECE = 1024
-"""Bytes that are parsed between two looks at the bounds."""
+"""Bytes per parsing step. The limits are checked after each."""
 MAX_PIPELINED = 8
-"""Requests that wait behind the one that is answered. What comes behind them is parsed later."""
+"""Requests that may wait for the answer to an earlier one. More are parsed later."""
 MAX_UNPARSED = 1024 * 1024
-"""Bytes of such. We have stopped reading by then, so it is never reached by reads of the usual size."""
+"""Bytes that wait to be parsed. Reading is paused by then, so usual reads do not reach it."""
 HEAD_SECONDS = 10.0
-"""From the beginning of a connection, or from the first byte behind a request, until a head must be complete."""
+"""Time for a complete head, counted from the connect or from the head's first byte."""
 KEEP_ALIVE = 75
-"""Seconds that an idle connection is kept: longer than load balancers keep theirs (60 for AWS ALB and nginx), so that
-it is they who close."""
+"""Seconds until an idle connection is closed. Load balancers close theirs earlier (AWS ALB and nginx: 60), so a request
+never meets a connection that is being closed."""
 
-refused = Counter("gql_app_connections_refused", "Connections that were closed because of a bound", ["why"])
+refused = Counter("gql_app_connections_refused", "Connections that were closed because of a limit", ["why"])
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol. Who breaks a bound is told so by a status, and the connection is closed."""
+    """uvicorn's protocol with limits. A client that exceeds one gets a status, and the connection is closed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unparsed = b""
         self._since = 0
-        """Bytes since the last part of a request was complete."""
+        """Bytes since the last complete part of a request."""
         self._in_head = False
         self._in_request = False
         self._is_known = False
-        """Whether a head is parsed that was handed on before."""
+        """True while a head is parsed for the second time (see `_ignore_upgrade`)."""
         self._deadline: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -65,13 +64,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse()
 
     def _parse(self) -> None:
-        """As much as there is room for."""
+        """Parse until the pipeline is full."""
         data, self._unparsed = self._unparsed, b""
         start = 0
         while start < len(data) and self.parser is not None and not self.transport.is_closing():
             if len(self.pipeline) >= MAX_PIPELINED:
                 self._unparsed = data[start:]
-                self._forget_deadline()  # it is not the client who lets us wait
+                self._forget_deadline()  # the delay is ours, not the client's
                 self.flow.pause_reading()
                 return
             piece = data[start : start + PIECE]
@@ -93,8 +92,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(414 if too_long else 431, "too long", f"The head of a request may have {MAX_HEAD} bytes.")
 
     def _ignore_upgrade(self) -> None:
-        """A protocol that we do not speak is as good as not asked for (RFC 9110, 7.8). httptools takes what follows the
-        head for that protocol; another parser takes it for what it is, the body."""
+        """Treat an unknown `Upgrade` as absent (RFC 9110, 7.8). httptools skips the body of such a request. So a new
+        parser reads it: it gets the framing headers once more, then the body."""
         framing = [pair for pair in self.headers if pair[0] in (b"content-length", b"transfer-encoding")]
         self.parser = httptools.HttpRequestParser(self)
         self._is_known = True
@@ -116,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head and not self._is_known:  # trailers say nothing to us
+        if self._in_head and not self._is_known:  # drop trailers
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -142,7 +141,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._unparsed and not self.transport.is_closing():
             self._unset_keepalive_if_required()
-            self.loop.call_soon(self._go_on)  # others have a turn in between
+            self.loop.call_soon(self._go_on)  # let other connections run first
 
     def _go_on(self) -> None:
         if self._in_head and self._deadline is None:
@@ -162,7 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(408, "late", f"The head of a request must come within {HEAD_SECONDS:.0f} seconds.")
 
     def _refuse(self, status: int, why: str, said: str) -> None:
-        """Close the connection, and say why if nothing else is being said."""
+        """Close the connection. Send the status only if no answer is being sent."""
         self._unparsed = b""
         self._forget_deadline()
         if self.transport.is_closing():

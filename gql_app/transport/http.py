@@ -38,7 +38,7 @@ _ASKING = frozenset({"query", "documentId", "extensions"})
 GRAPHQL_JSON = "application/graphql-response+json"
 
 STOPPING_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403}
-"""With which a browser's EventSource, unlike with 200, does not come back."""
+"""A browser's EventSource reconnects after 200, and gives up after any other status."""
 
 
 class MakeContext(Protocol):

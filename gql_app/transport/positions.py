@@ -1,8 +1,8 @@
 """Tells the client of a WebSocket where it stands: a `ping` whose payload is ``{"position": cursor, "streams": 2}``.
 
-Everything up to that cursor has been told to all streams of the socket, which are so many, so one that is cut may go on
-behind it. A client that has begun more of them knows that it is not said of all. Clients that do not know of it answer
-with a `pong`, as the protocol asks. graphql-ws hands it to its listeners of `ping`.
+All streams of the socket have been told everything up to that cursor. A client that reconnects may use it as `after`.
+`streams` is the number of these streams. A client that has started more must ignore the position. Clients that do not
+know it answer with a `pong`, as the protocol demands. graphql-ws passes it to its `ping` listeners.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ SOON = 0.25
 class Positions:
     """For one socket. Nothing is kept running while it has no streams.
 
-    Must hold: it says nothing while an answer is on its way to the socket, which it might overtake, nor while an
-    operation is under way that may become a stream: where that begins is settled already.
+    Must hold: a position never overtakes an answer. So none is sent while an answer is being sent, or while an
+    operation is starting: a new stream may begin before that position.
     """
 
     __slots__ = ("_is_mute", "_last", "_operations", "_send", "_sending", "_streams", "_timer", "on_their_way")
@@ -35,7 +35,7 @@ class Positions:
         streams: Mapping[str, Running],
         send: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
-        """``operations`` are all that are under way, ``streams`` those of them that have become one."""
+        """``operations`` are all that run, ``streams`` those that are started subscriptions."""
         self._operations = operations
         self._streams = streams
         self._send = send
@@ -47,7 +47,7 @@ class Positions:
         """Answers that have been handed out by their streams and are not sent yet."""
 
     def mute(self) -> None:
-        """A stream has ended before something that it is to be told of when it comes back: say nothing any more."""
+        """Send no more positions: a stream has ended with an event untold, and will resume before it."""
         self._is_mute = True
         self.close()
 

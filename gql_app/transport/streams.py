@@ -20,8 +20,8 @@ HEARTBEAT = 12.0
 
 EVENT_STREAM = "text/event-stream"
 COMPLETED = "complete"
-"""The id of the last frame. A browser's EventSource comes back whatever it was told, and then says this: with a 204 it
-stops (HTML, 9.2.3)."""
+"""The id of the last frame. A browser's EventSource always reconnects after a stream, and sends the last id. If it is
+this one, the answer is 204, after which it stops (HTML, 9.2.3)."""
 
 
 class Framing(Protocol):
