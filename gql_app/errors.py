@@ -6,7 +6,8 @@
     ├── AccessError          a GraphQL error, never a payload error
     │   ├── Unauthenticated · SessionReplaced · Forbidden
     ├── CursorExpired        the change log no longer holds the event of this cursor
-    ├── Undecodable          a value of one event was written by another version
+    ├── Undecodable          a value was written by another version
+    ├── TooSlow              what one event needs took the database too long
     ├── Interrupted          a stream ends as with a lost line, and goes on at its cursor when the client comes back
     │   ├── Unavailable      an outage: what has this path was not done, and may be tried again
     │   ├── Overloaded · Stopping
@@ -152,9 +153,16 @@ class CursorExpired(GqlAppError):
 
 
 class Undecodable(GqlAppError):
-    """A value of this event was written by another version of the service, and cannot be read by this one."""
+    """A value was written by another version of the service, and cannot be read by this one."""
 
     code = ErrorCode.UNDECODABLE
+    retryable = True
+
+
+class TooSlow(GqlAppError):
+    """The database took too long to answer; try again a little later."""
+
+    code = ErrorCode.UNAVAILABLE
     retryable = True
 
 

@@ -15,6 +15,7 @@ from gql_app.accounts.sessions import NewSession
 from gql_app.accounts.throttle import Throttle
 from gql_app.api.context import Context, Info
 from gql_app.api.ids import id_of
+from gql_app.api.once import takes_a_key, write_once
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.errors import BadCredentials
 from gql_app.viewer import Viewer
@@ -162,6 +163,7 @@ class AccountMutations:
 
     @strawberry.mutation(description="End this session, or all of one's own. Open subscriptions end with it.")
     @faults_as(LogOutPayload)
+    @takes_a_key
     async def log_out(self, info: Info, input: LogOutInput | None = None) -> LogOutPayload:
         viewer = info.context.require_viewer()
         await info.context.write(service.log_out, viewer, everywhere=bool(input and input.everywhere))
@@ -190,14 +192,15 @@ class AccountMutations:
 
     @strawberry.mutation(description="What is left out stays; a phone number of null is removed, and no SMS are sent.")
     @faults_as(UpdateProfilePayload)
+    @takes_a_key
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
         viewer = info.context.require_viewer()
         if input.phone_number is None:
-            user = await info.context.look_up(_own, viewer.id)
-        else:
-            number = service.clean_phone_number(input.phone_number.value)
-            user = await info.context.write(service.update_profile, viewer, number)
-        return UpdateProfilePayload(user=User.of(user) if user else None)
+            found = await info.context.look_up(_own, viewer.id)
+            return UpdateProfilePayload(user=User.of(found) if found else None)
+        number = service.clean_phone_number(input.phone_number.value)
+        user = await write_once(info, models.User, lambda session: service.update_profile(session, viewer, number))
+        return UpdateProfilePayload(user=User.of(user))
 
     @strawberry.mutation(
         description="Creates a ticket for a browser's EventSource, which cannot send a token. Open a subscription with "
@@ -211,10 +214,13 @@ class AccountMutations:
 
     @strawberry.mutation(description="For admins. The user's open subscriptions end.")
     @faults_as(SetRolePayload)
+    @takes_a_key
     async def set_role(self, info: Info, input: SetRoleInput) -> SetRolePayload:
         viewer = info.context.require_admin()
         user_id = id_of("User", input.user_id, field="userId")
-        user = await info.context.write(service.set_role, viewer, user_id, input.role)
+        user = await write_once(
+            info, models.User, lambda session: service.set_role(session, viewer, user_id, input.role)
+        )
         return SetRolePayload(user=User.of(user))
 
 

@@ -9,4 +9,5 @@ keyset       their cursors
 lookups      rows as GraphQL objects; rows by their keys, in one prepared statement
 lookahead    what is selected below a field
 payloads     what a mutation returns: its result or its errors
+once         what mutations written by hand need to take an idempotency key
 """

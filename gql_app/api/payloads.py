@@ -33,6 +33,14 @@ class UserError:
         return cls(code=code, message=told["message"], field=["input", *field] if field else None)
 
 
+class KeptFault(UserFault):
+    """A failure that was kept with an idempotency key."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__(told["message"])
+        self.told = told
+
+
 def faults_as(payload: Callable[..., T]) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """Return expected failures of the resolver in ``errors`` of its payload; everything was rolled back by then."""
 
@@ -42,7 +50,8 @@ def faults_as(payload: Callable[..., T]) -> Callable[[Callable[P, Awaitable[T]]]
             try:
                 return await resolver(*args, **kwargs)
             except UserFault as fault:
-                return payload(errors=[UserError.of(fault)])
+                error = UserError.kept(fault.told) if isinstance(fault, KeptFault) else UserError.of(fault)
+                return payload(errors=[error])
 
         return resolve
 

@@ -1,19 +1,23 @@
 """The stream of a subscription: the changes of its topics. With `snapshot: true` it begins with the present state."""
 
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 import strawberry
+from sqlalchemy import Connection, Select, String
+from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from gql_app.audiences.conditions import Holder, seen
+from gql_app.changes.codec import Codec
 from gql_app.changes.cursors import Cursor
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.scope import Interest, Scope
 from gql_app.changes.states import Row, State
+from gql_app.changes.stored import UNREADABLE
 from gql_app.changes.topics import Topic
 from gql_app.changes.tracking import Tracked, codecs_of, entity_type
 from gql_app.changes.watch import Renewal, Watch
@@ -58,8 +62,26 @@ def _page(
         query = query.where(ids > behind)
     connection = session.connection()
     codec = codecs_of(model, connection.dialect)[attribute.key]
-    found = connection.execute(query.order_by(ids).limit(limit)).all()
-    return [Row(entity_id, codec.frozen(value).text) for entity_id, value in found]
+    query = query.order_by(ids).limit(limit)
+    try:
+        return [Row(entity_id, codec.frozen(value).text) for entity_id, value in connection.execute(query)]
+    except UNREADABLE:
+        return list(_one_by_one(connection, query, ids, attribute, codec))
+
+
+def _one_by_one(
+    connection: Connection, query: Select[Any], ids: Any, attribute: InstrumentedAttribute[Any], codec: Codec
+) -> Iterator[Row]:
+    """Some value is of another version. Its row has the raw text, so that only its own event is `Undecodable`."""
+    only_ids = query.with_only_columns(ids, maintain_column_froms=True)
+    for entity_id in connection.execute(only_ids).scalars().all():
+        one = query.where(ids == entity_id)
+        try:
+            text = codec.frozen(connection.execute(one).one()[1]).text
+        except UNREADABLE:
+            raw = one.with_only_columns(cast_to(attribute, String), maintain_column_froms=True)
+            text = connection.execute(raw).scalar_one()
+        yield Row(entity_id, text)
 
 
 class Stream(AsyncIterator[T], Generic[T]):

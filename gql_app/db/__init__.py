@@ -8,7 +8,7 @@ its way (a stale version, a deadlock, a serialization failure) it is rolled back
 from gql_app.db.base import Base, BigId, Timestamped, UtcDateTime
 from gql_app.db.clock import Reading, moment, now, uptime
 from gql_app.db.database import Database
-from gql_app.db.failures import is_locked, is_outage, is_unfit, refuses_a_value
+from gql_app.db.failures import is_cancelled, is_locked, is_outage, is_unfit, is_unreadable, refuses_a_value
 from gql_app.db.guard import ANNOUNCED, FOLLOWER, ReadOnly, UntrackedWrite, announcing, guard
 from gql_app.db.sessions import ON_COMMIT, ReadSession, WriteSession
 
@@ -28,9 +28,11 @@ __all__ = [
     "WriteSession",
     "announcing",
     "guard",
+    "is_cancelled",
     "is_locked",
     "is_outage",
     "is_unfit",
+    "is_unreadable",
     "moment",
     "now",
     "refuses_a_value",

@@ -1,17 +1,14 @@
 """What an error of the database means: it is away, others were in the way, or it refuses a value."""
 
 from asyncpg import OperatorInterventionError, PostgresConnectionError, TooManyConnectionsError
+from sqlalchemy import Enum
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm.exc import StaleDataError
 
-AWAY = (
-    ConnectionError,
-    TimeoutError,
-    PostgresConnectionError,
-    OperatorInterventionError,
-    TooManyConnectionsError,
-)
+AWAY = (PostgresConnectionError, OperatorInterventionError, TooManyConnectionsError)
 """Broken connections, a PostgreSQL that shuts down or starts (its classes 08 and 57), or that is full (53300)."""
+CANCELLED = "57014"
+"""PostgreSQL's query_canceled: the statement took longer than its statement_timeout, or somebody has cancelled it."""
 LOCK_TIMEOUT = "55P03"
 """PostgreSQL's lock_not_available: its lock_timeout was over."""
 RETRIED_SQLSTATES = {"40001", "40P01", LOCK_TIMEOUT}
@@ -25,12 +22,28 @@ def is_outage(error: BaseException) -> bool:
     while found is not None:
         if isinstance(found, AWAY) or (isinstance(found, DBAPIError) and found.connection_invalidated):
             return True
-        # Others than the database raise OSErrors, too: a file that is missing will not come back.
+        # Others than the database raise OSErrors, too: another service may be away for good, a file does not come back.
         is_the_databases = is_the_databases or isinstance(found, DBAPIError)
         if is_the_databases and isinstance(found, OSError):
             return True
         # A connection that breaks while it is being made is wrapped twice, and not called invalidated.
         found = getattr(found, "orig", None) or found.__cause__
+    return False
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether the statement was stopped: it took too long. That may be for a lock, or always be so."""
+    return isinstance(error, DBAPIError) and _sqlstate(error) == CANCELLED
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Whether a stored value is unknown to the type of its column: another version of the service wrote it."""
+    at = error.__traceback__ if isinstance(error, LookupError | ValueError) else None
+    while at is not None:
+        code = at.tb_frame.f_code
+        if code is Enum._object_value_for_elem.__code__ or code.co_name == "process_result_value":
+            return True
+        at = at.tb_next
     return False
 
 

@@ -43,7 +43,7 @@ def as_sqlalchemy_would(connection: Any, statements: str) -> Iterator[None]:
     try:
         yield
     except RAW_ERRORS as error:
-        gone = connection.is_closed() or is_outage(error)
+        gone = connection.is_closed() or isinstance(error, OSError) or is_outage(error)
         raise DBAPIError(
             statements,
             None,

@@ -15,6 +15,7 @@ from gql_app.api.context import Info
 from gql_app.api.ids import id_of
 from gql_app.api.keyset import Order
 from gql_app.api.nodes import Node, as_it_is_now
+from gql_app.api.once import takes_a_key, write_once
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.api.streams import Snapshot, state_of
 from gql_app.audiences.conditions import Holder, seen
@@ -178,9 +179,11 @@ class RetryDeliveryPayload:
 class DeliveryMutations:
     @strawberry.mutation(description="Send a message again that is DEAD or UNDELIVERED. For admins.")
     @faults_as(RetryDeliveryPayload)
+    @takes_a_key
     async def retry_delivery(self, info: Info, input: RetryDeliveryInput) -> RetryDeliveryPayload:
         viewer = info.context.require_admin()
-        row = await info.context.write(service.retry, viewer, id_of("Delivery", input.id))
+        wanted = id_of("Delivery", input.id)
+        row = await write_once(info, models.Delivery, lambda session: service.retry(session, viewer, wanted))
         return RetryDeliveryPayload(delivery=Delivery.of(row))
 
 

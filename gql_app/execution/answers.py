@@ -9,9 +9,9 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLError
 
-from gql_app.db import is_outage
-from gql_app.errors import GqlAppError, Unavailable, UserFault
+from gql_app.errors import GqlAppError, UserFault, code_text
 from gql_app.execution.masking import without_values
+from gql_app.execution.patience import as_ours
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,17 @@ def answer(
     cursor: str | None = None,
     request_error: bool = False,
     extensions: Mapping[str, Any] | None = None,
+    is_final: bool = False,
 ) -> Answer:
+    """``is_final``: no error is told as one that may pass."""
     body: dict[str, Any] = {}
     errors = result.errors
     before_execution = result.data is None and errors is not None and all(error.path is None for error in errors)
     if errors:
-        body["errors"] = [present(error) for error in errors]
+        body["errors"] = shown = [present(error) for error in errors]
+        if is_final:
+            for each in shown:
+                each["extensions"]["retryable"] = False
     if not before_execution:
         body["data"] = result.data
     if extensions is not None:
@@ -97,9 +102,9 @@ def present(error: GraphQLError) -> dict[str, Any]:
     """
     original = cause(error)
     shown: dict[str, Any]
-    if original is not None and not isinstance(original, GqlAppError) and is_outage(original):
-        logger.warning("not answered, the database is away: %r", original)
-        original = Unavailable()
+    if original is not None and not isinstance(original, GqlAppError) and (known := as_ours(original)) is not None:
+        logger.warning("not answered, %s: %r", code_text(type(known)), original)
+        original = known
     if isinstance(original, GqlAppError):
         extensions = dict(original.extensions)
         if isinstance(original, UserFault) and original.field:

@@ -47,8 +47,8 @@ class Operation:
 
 
 _NO_KEY = (
-    "`{}` takes no idempotency key: it hands out a token, is for anybody, or keeps no outcome. Send it without a key, "
-    "in a request of its own."
+    "`{}` takes no idempotency key: it hands out a token, takes a password, is for anybody, or keeps no outcome. Send "
+    "it without a key, in a request of its own."
 )
 LARGEST_INTROSPECTION = 500_000
 """Characters of an answer about the schema that is kept: five times the usual one of the demo."""

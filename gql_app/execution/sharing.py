@@ -25,7 +25,7 @@ from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
 from gql_app.errors import GqlAppError
 from gql_app.execution.answers import Answer
-from gql_app.execution.patience import Patience
+from gql_app.execution.patience import Failing, Patience
 from gql_app.execution.subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -244,6 +244,7 @@ class Groups:
         self._groups: dict[Hashable, Group] = {}
         self._private: OrderedDict[Hashable, None] = OrderedDict()
         self._recent: OrderedDict[Hashable, Answer | None] = OrderedDict()
+        self.failing = Failing()
 
     def join(self, audience: Hashable, member: Subscription) -> Group | None:
         """The group that now follows the feed for this subscription, which has seen all so far; None: it must."""

@@ -7,8 +7,6 @@ from gql_app.api.context import Context
 from gql_app.changes.cursors import Cursor
 from gql_app.changes.scope import Interest
 from gql_app.changes.states import Row, State, StateEvent
-from gql_app.changes.stored import UNREADABLE
-from gql_app.errors import Undecodable
 from gql_app.execution.answers import Answer
 from gql_app.viewer import Viewer
 
@@ -44,19 +42,12 @@ class Snapshot:
         self._tries = 0
 
     async def step(self, context: Context, viewer: Viewer, interest: Interest) -> Step | None:
-        """The next entity; None: there are no more. Returns the same one until `told` is called.
-
-        Raises:
-            Undecodable: a value is known to another version only.
-        """
+        """The next entity; None: there are no more. Returns the same one until `told` is called."""
         if self._interest is not None and self._interest is not interest:
             self._rows, self._behind = (), None  # entities that were passed may be visible now
         if len(self._rows) < 2 or self._read_at != context.feed.position:
             self._read_at = context.feed.position
-            try:
-                self._rows = await context.read(self._state.page, viewer, self._behind, PAGE)
-            except UNREADABLE as error:
-                raise Undecodable from error
+            self._rows = await context.read(self._state.page, viewer, self._behind, PAGE)
         self._interest = interest
         if not self._rows:
             return None

@@ -15,28 +15,19 @@ from gql_app.api.context import Context
 from gql_app.api.streams import Stream
 from gql_app.changes.cursors import Cursor
 from gql_app.changes.models import ChangeEvent
+from gql_app.changes.states import StateEvent
 from gql_app.changes.watch import Watch
-from gql_app.errors import Interrupted, Undecodable
+from gql_app.errors import GqlAppError, Interrupted, TooSlow, Undecodable
 from gql_app.execution.answers import Answer, answer, cause
-from gql_app.execution.patience import Patience, as_interruption
+from gql_app.execution.patience import LASTING, Patience, as_interruption, as_ours
 from gql_app.execution.snapshots import Extensions, Snapshot
 
 if TYPE_CHECKING:
     from gql_app.execution.sharing import Group, Groups
 
 
-DEPLOYED = timedelta(minutes=15)
+DEPLOYED = timedelta(seconds=LASTING)
 """After so long no other process is expected to know a value that this one cannot read: the versions are the same."""
-
-
-def _raise_what_passes(errors: Sequence[GraphQLError], event: ChangeEvent) -> None:
-    """Must hold: no event uses up its cursor while there is hope to read it."""
-    for raised in filter(None, map(cause, errors)):
-        if isinstance(raised, Undecodable):
-            if event.occurred_at > datetime.now(UTC) - DEPLOYED:
-                raise raised
-        elif (interrupted := as_interruption(raised)) is not None:
-            raise interrupted from raised
 
 
 async def _settled(execution: Awaitable[ExecutionResult]) -> ExecutionResult:
@@ -48,6 +39,12 @@ async def _settled(execution: Awaitable[ExecutionResult]) -> ExecutionResult:
     task = asyncio.ensure_future(execution)
     task.add_done_callback(_look_at)
     return await asyncio.shield(task)
+
+
+def _is_behind_us(error: GqlAppError, event: ChangeEvent) -> bool:
+    """Whether the value is older than any deploy that goes on. What a snapshot reads may be of any age."""
+    is_dated = isinstance(error, Undecodable) and not isinstance(event, StateEvent)
+    return is_dated and event.occurred_at < datetime.now(UTC) - DEPLOYED
 
 
 def _look_at(task: "asyncio.Future[ExecutionResult]") -> None:
@@ -132,7 +129,7 @@ class Subscription(AsyncIterator[Answer]):
         interest, self._is_making = self.watch.interest, True
         try:
             found = await self._groups.recall(self._audience, event, self)
-        except Interrupted:
+        except (Interrupted, TooSlow):
             self.watch.again_from(event)
             raise
         finally:
@@ -175,7 +172,7 @@ class Subscription(AsyncIterator[Answer]):
         """The answer to this event (None: it is not told of), and whether it is only this subscriber's.
 
         What fails everywhere and always is answered by its errors. What another try, or another process, may do better
-        is raised: an Interrupted, or Undecodable.
+        is raised: an Interrupted, Undecodable or TooSlow.
         """
         scope = self.watch.interest.scope
         context = self._context.fresh(self._stream.viewer, scope)
@@ -190,8 +187,26 @@ class Subscription(AsyncIterator[Answer]):
                 result = await _settled(result)
         except Exception as error:
             result = ExecutionResult(None, [GraphQLError("", path=[self.name], original_error=error)])
-        _raise_what_passes(result.errors or (), event)
-        return answer(result, cursor=event.cursor, extensions=extensions), context.private
+        is_final = self._raise_what_passes(result.errors or (), event)
+        return answer(result, cursor=event.cursor, extensions=extensions, is_final=is_final), context.private
+
+    def _raise_what_passes(self, errors: Sequence[GraphQLError], event: ChangeEvent) -> bool:
+        """Raise what another try may do better. True: it may not pass, and is told as final.
+
+        Must hold: no event uses up its cursor while there is hope to read it.
+        """
+        failing, made = self._groups.failing, (self._wanted, event.entity_id, event.attribute, event.new_value)
+        found = [as_ours(raised) for raised in filter(None, map(cause, errors))]
+        for known in found:
+            if isinstance(known, Interrupted):
+                raise known
+        for known in found:
+            if isinstance(known, TooSlow | Undecodable):
+                if _is_behind_us(known, event) or failing.is_lasting(made):
+                    return True
+                raise known
+        failing.works(made)
+        return False
 
     def take(self, positions: Sequence[int], given: Sequence[Answer], endings: Sequence[bytes]) -> bool:
         """Called by the group; ``endings`` are for `write_at_once`. False: none of it can be taken now."""

@@ -114,11 +114,11 @@ async def test_over_a_websocket_the_key_is_an_extension(server: Running, people:
     "query",
     [
         f'mutation {{ logIn(input: {{username: "ada", password: "{PASSWORD}"}}) {{ session {{ token }} }} }}',
-        "mutation { logOut { errors { code } } }",
-        "mutation { ...M } fragment M on Mutation { logOut { errors { code } } }",
+        "mutation { createStreamTicket { errors { code } } }",
+        "mutation { ...M } fragment M on Mutation { createStreamTicket { errors { code } } }",
     ],
 )
-async def test_what_hands_out_tokens_or_keeps_no_outcome_refuses_a_key(people: People, query: str) -> None:
+async def test_what_hands_out_tokens_refuses_a_key(people: People, query: str) -> None:
     (error,) = (await send(people.ada, "k", query))["errors"]
     assert error["extensions"]["code"] == "INVALID"
     assert "takes no idempotency key" in error["message"]
@@ -149,3 +149,36 @@ async def test_no_token_nor_text_is_kept(server: Running, people: People) -> Non
     async with server.app.db.engine.connect() as connection:
         rows = (await connection.execute(text("SELECT * FROM idempotency_outcomes"))).all()
     assert "a secret wish" not in repr(rows)
+
+
+PROFILE = """mutation ($number: String) { updateProfile(input: {phoneNumber: $number}) {
+    user { phoneNumber } errors { code field } } }"""
+ROLE = """mutation ($id: ID!, $role: Role!) { setRole(input: {userId: $id, role: $role}) {
+    user { username role } errors { code field } } }"""
+
+
+async def test_mutations_written_by_hand_take_a_key(server: Running, people: People) -> None:
+    first = await send(people.ada, "p", PROFILE, number="+4915112345678")
+    assert first["data"]["updateProfile"] == {"user": {"phoneNumber": "+4915112345678"}, "errors": []}
+    await send(people.ada, None, PROFILE, number="+4915112345679")
+    again = await send(people.ada, "p", PROFILE, number="+4915112345678")
+    assert again["data"]["updateProfile"]["user"] == {"phoneNumber": "+4915112345679"}  # not set back
+    refused = await send(people.ada, "p", PROFILE, number="+4915112345670")
+    assert refused["data"]["updateProfile"]["errors"] == [{"code": "CONFLICT", "field": None}]
+
+    ada = await people.ada.data("{ viewer { id } }")
+    for _ in range(2):
+        found = await send(people.root, "r", ROLE, id=ada["id"], role="APPROVER")
+        assert found["data"]["setRole"] == {"user": {"username": "ada", "role": "APPROVER"}, "errors": []}
+    root = await people.root.data("{ viewer { id } }")
+    failed = [await send(people.root, "last", ROLE, id=root["id"], role="USER") for _ in range(2)]
+    assert failed[0] == failed[1]
+    assert failed[0]["data"]["setRole"]["errors"] == [{"code": "CONFLICT", "field": ["input", "role"]}]
+    await send(people.root, None, ROLE, id=ada["id"], role="ADMIN")
+    assert await send(people.root, "last", ROLE, id=root["id"], role="USER") == failed[0]  # the outcome was kept
+
+
+async def test_to_log_out_takes_a_key_and_needs_none(people: People) -> None:
+    for code in (None, "UNAUTHENTICATED"):
+        answer = await send(people.ada, "out", "mutation { logOut { errors { code } } }")
+        assert [each["extensions"]["code"] for each in answer.get("errors", [])] == ([] if code is None else [code])

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from gql_app.changes.models import ChangeEvent
 from gql_app.changes.watch import Watch
@@ -77,7 +78,7 @@ async def test_each_outage_is_waited_for_anew(server: Running, people: People, m
         nonlocal failures
         if failures and self is stream.watch:
             failures -= 1
-            raise ConnectionResetError
+            raise DBAPIError("", {}, ConnectionResetError(), connection_invalidated=True)
         return await fetch(self)
 
     monkeypatch.setattr(patience, "monotonic", lambda: now)

@@ -45,6 +45,14 @@ class Note:
     def broken(self) -> str:
         raise RuntimeError("a bug")
 
+    @strawberry.field
+    def forecast(self) -> str:
+        raise ConnectionRefusedError("the weather service is away")
+
+    @strawberry.field
+    def price(self) -> str:
+        raise TimeoutError
+
     @classmethod
     def of(cls, event: ChangeEvent) -> "Note":
         return cls(event=event, cursor=event.cursor)
@@ -242,7 +250,15 @@ async def test_a_value_that_no_version_knows_any_more_costs_its_event_only(serve
         assert (await wire.value())["fuelRequest"]["id"] == second
 
 
-@pytest.mark.parametrize(("field", "selected"), [("notes", "cursor broken"), ("nevers", "cursor")])
+@pytest.mark.parametrize(
+    ("field", "selected"),
+    [
+        ("notes", "cursor broken"),
+        ("notes", "cursor forecast"),
+        ("notes", "cursor price"),
+        ("nevers", "cursor"),
+    ],
+)
 async def test_what_always_fails_is_told_once_and_the_stream_goes_on(
     server: Running, people: People, caplog: pytest.LogCaptureFixture, field: str, selected: str
 ) -> None:

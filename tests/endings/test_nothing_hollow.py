@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from gql_app.accounts import User
 from gql_app.demo.fuel_requests.models import FuelRequest
 from gql_app.execution import patience
-from gql_app.testing.client import PATIENCE
+from gql_app.testing.client import PATIENCE, Socket, Subscribed
 from gql_app.testing.server import Running
 from tests.people import People, decide, submit
 from tests.things import caught_up
@@ -140,26 +140,90 @@ async def _stream(people: People, accept: str, after: str) -> AsyncIterator[tupl
         yield ended, value
 
 
-@pytest.mark.only_on("postgres", reason="SQLite has no statement_timeout")
-async def test_a_table_that_is_locked_for_seconds_empties_no_event(
-    server: Running, people: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As an operator's migration does it, with a statement_timeout on the service's connections."""
+@contextlib.contextmanager
+def hurried(server: Running, source: str = "fuel_requests") -> Iterator[None]:
+    """Whoever reads this table gets 100 ms, and reads it from ``source``."""
 
-    def hurry(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if statement.startswith("SELECT") and "FROM fuel_requests" in statement:
-            cursor.execute("SET LOCAL statement_timeout = '100ms'")
+    def hurry(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> Any:
+        is_meant = statement.startswith("SELECT") and "FROM fuel_requests" in statement
+        cursor.execute(f"SET statement_timeout = {100 if is_meant else 0}")  # not LOCAL: some have no transaction
+        if is_meant:
+            statement = statement.replace("FROM fuel_requests", f"FROM {source}", 1)
+        return statement, parameters
 
     for engine in server.app.db.sync_engines:
-        event.listen(engine, "before_cursor_execute", hurry)
+        event.listen(engine, "before_cursor_execute", hurry, retval=True)
+    yield
+    for engine in server.app.db.sync_engines:
+        event.remove(engine, "before_cursor_execute", hurry)
+
+
+@pytest.mark.only_on("postgres", reason="SQLite has no statement_timeout")
+async def test_a_table_that_is_locked_for_seconds_empties_no_event(server: Running, people: People) -> None:
+    """As an operator's migration does it, with a statement_timeout on the service's connections."""
     owner = await some_owner(server)
     async with contextlib.AsyncExitStack() as stack:
         live = [await stack.enter_async_context(people.grace.subscribed(WATCH)) for _ in range(5)]
+        stack.enter_context(hurried(server))
         async with server.app.db.engine.connect() as other, other.begin():
             await server.app.db.write(add_one, owner, "one")
             await other.execute(text("LOCK TABLE fuel_requests IN ACCESS EXCLUSIVE MODE"))
             await asyncio.sleep(1.5)  # the lock is the weather here: it lasts, whatever is waited for
         for each in live:
             assert note_of(await each.next())[0] == "one"
-    for engine in server.app.db.sync_engines:
-        event.remove(engine, "before_cursor_execute", hurry)
+
+
+async def both(socket: Socket, healthy: Subscribed, slow: Subscribed) -> dict[str, Any]:
+    """A message of each."""
+    told: dict[str, Any] = {}
+    while not {healthy.id, slow.id} <= told.keys():
+        message = await socket.receive()
+        told[message["id"]] = message
+    return told
+
+
+@pytest.mark.only_on("postgres", reason="SQLite has no statement_timeout")
+async def test_what_always_takes_too_long_costs_its_own_operation_and_is_told_in_the_end(
+    server: Running, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.3)
+    owner = await some_owner(server)
+    with hurried(server, "(SELECT pg_sleep(1)) AS slow, fuel_requests"):
+        async with people.grace.socket() as socket:
+            healthy = await socket.subscribe("subscription { changes { entityType } }")
+            slow = await socket.subscribe(WATCH)
+            await server.app.db.write(add_one, owner, "one")
+            told = await both(socket, healthy, slow)
+            assert told[healthy.id]["type"] == "next"
+            (error,) = told[slow.id]["payload"]
+            assert error["extensions"] == {"code": "UNAVAILABLE", "retryable": True}
+            monkeypatch.setattr(patience, "LASTING", -1.0)
+            slow = await socket.subscribe(WATCH)
+            for note in ("two", "three"):
+                await server.app.db.write(add_one, owner, note)
+                told = await both(socket, healthy, slow)
+                (error,) = told[slow.id]["payload"]["errors"]
+                assert error["extensions"] == {"code": "UNAVAILABLE", "retryable": False}
+                assert told[slow.id]["payload"]["data"]["fuelRequestStatusChanged"]["cursor"]
+
+
+@pytest.mark.unwitnessed("a status that this version does not know")
+async def test_a_value_of_a_newer_version_in_a_row_is_left_to_a_process_that_knows_it(
+    server: Running, people: People
+) -> None:
+    """The event itself has a value that is known, and its entity by now another one."""
+    watch = "subscription { fuelRequestStatusChanged { cursor fuelRequest { id status } } }"
+    async with people.ada.subscribed(watch) as stream:
+        await submit(people.ada)
+        assert (await stream.next())["fuelRequest"]["status"] == "PENDING"
+        cursor = await people.ada.data("{ position }")
+    await submit(people.ada)
+    async with server.app.db.writing() as connection:
+        await connection.execute(text("UPDATE fuel_requests SET status = 'WAITING'"))
+    watch = watch.replace("{ fuelRequestStatusChanged", "($after: String) { fuelRequestStatusChanged(after: $after)")
+    async with people.ada.subscribed(watch, after=cursor) as stream:
+        assert await stream.error() == "UNDECODABLE"
+    error = (await people.ada.send("{ fuelRequests(first: 5) { nodes { status } } }"))["errors"][0]
+    assert error["extensions"] == {"code": "UNDECODABLE", "retryable": True}
+    async with server.app.db.writing() as connection:
+        await connection.execute(text("UPDATE fuel_requests SET status = 'PENDING'"))

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import literal_column, select, text, update
 from sqlalchemy.orm import Session
 
-from gql_app.api.ids import encode_id
+from gql_app.api.ids import decode_id, encode_id
 from gql_app.changes.cursors import parse_cursor
 from gql_app.demo.fuel_requests.models import FuelRequest
-from gql_app.execution import snapshots
+from gql_app.execution import patience, snapshots
 from gql_app.execution.snapshots import Snapshot
 from gql_app.settings import Settings
 from gql_app.testing.client import Client, Subscribed
@@ -298,6 +298,31 @@ async def test_a_value_of_a_newer_version_costs_its_operation_only(people: Peopl
         assert error["extensions"] == {"code": "UNDECODABLE", "retryable": True}
         other = await socket.subscribe(DELIVERIES)
         assert (await payload_of(other))["data"]["deliveryUpdated"]["delivery"]["state"]
+    async with server.app.db.writing() as connection:
+        await connection.execute(_SET, {"status": "PENDING"})
+
+
+@pytest.mark.unwitnessed("a status that no version knows any more")
+async def test_a_value_that_no_version_knows_costs_its_own_entity_only(
+    people: People, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LASTING", -1.0)
+    mine = [await submit(people.ada) for _ in range(3)]
+    one = decode_id(mine[1])
+    assert one is not None
+    await caught_up(server.app)
+    async with server.app.db.writing() as connection:
+        set_one = update(FuelRequest).where(FuelRequest.public_id == one[1])
+        await connection.execute(set_one.values(status=literal_column("'WAITING'")))
+    async with people.ada.subscribed(WATCH.replace("{ id status }", "{ id }")) as stream:
+        told = [await payload_of(stream) for _ in range(3)]
+        (odd,) = (each for each in told if "errors" in each)
+        assert odd["errors"][0]["extensions"] == {"code": "UNDECODABLE", "retryable": False}
+        known = [each["data"]["fuelRequestStatusChanged"]["fuelRequest"]["id"] for each in told if each is not odd]
+        assert set(known) == {mine[0], mine[2]}
+        assert [each["extensions"]["snapshot"]["last"] for each in told] == [False, False, True]
+        later = await submit(people.ada)
+        assert (await stream.next())["fuelRequest"]["id"] == later
     async with server.app.db.writing() as connection:
         await connection.execute(_SET, {"status": "PENDING"})
 
