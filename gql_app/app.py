@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import logging
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from broadcaster import Broadcast
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gql_app import migrations
 from gql_app.api.authentication import Credentials
@@ -33,6 +36,7 @@ from gql_app.deliveries.reports import PATH, report_routes
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.workers import Workers
+from gql_app.errors import Unavailable
 from gql_app.execution.engine import Engine
 from gql_app.execution.trusted import TrustedDocuments
 from gql_app.mailbox.routes import mailbox_routes
@@ -42,12 +46,17 @@ from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.schema import build
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings, database_url
+from gql_app.transport.connections import ConnectionLimits
+from gql_app.transport.door import LOCAL, Door, Hosts, ShortWay, origin_of
+from gql_app.transport.edge import LIMITS
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 from gql_app.vertical import Process, Vertical
 
 T = TypeVar("T")
 
+OTHER_FILES = 200
+"""Open files that are no clients' connections: those of the database, of providers, the log."""
 LONGEST_PAUSE = 60.0
 """Seconds before a vertical's task that has failed is begun again; the first pauses are shorter."""
 
@@ -173,7 +182,10 @@ class App:
             shown, viewer_of = token.strip(), authentication.viewer_of
         if shown:
             as_of = context.arrived_at.position
-            viewer = await viewer_of(Credentials(shown, context.client_address, self.db, as_of, catalog))
+            try:
+                viewer = await viewer_of(Credentials(shown, context.client_address, self.db, as_of, catalog))
+            except (ConnectionError, TimeoutError) as error:  # of an identity provider
+                raise Unavailable("It cannot be looked up at present who you are; try again soon.") from error
             if viewer is not None and not viewer.is_on:
                 viewer = None
             if viewer is not None and viewer.catalog is not catalog:
@@ -209,11 +221,11 @@ def create_asgi(app: App) -> ASGIApp:
     """The parts of a process behind ASGI."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, object]]:
         async with app.running(deliver=app.settings.inline_worker):
             leave_alone_what_stays()
             with announced_stop(app.stopping):
-                yield
+                yield {LIMITS: _connection_limits(app.settings)}
             app.stopping.set()
 
     settings = app.settings
@@ -225,20 +237,30 @@ def create_asgi(app: App) -> ASGIApp:
     whole: ASGIApp = ShortWay("/graphql", http, websocket, Starlette(routes=_routes(app), lifespan=lifespan))
     if origins := list(settings.cors_origins):
         whole = CORSMiddleware(whole, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    whole = _door(whole, settings)
+    if settings.trusted_proxies:
+        proxies = [str(each) for each in settings.trusted_proxies]
+        whole = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, whole), proxies))
     return whole
 
 
-class ShortWay:
-    """One path is answered without Starlette's routes and error pages: for a small query they are a tenth of it."""
+def _door(whole: ASGIApp, settings: Settings) -> Door:
+    """For development also the names and addresses of one's own machine: they are nobody else's page."""
+    public = urlsplit(settings.public_url).hostname or ""
+    names = [public, *settings.allowed_hosts, *(() if settings.production else LOCAL)]
+    origins = [origin_of(settings.public_url), *settings.cors_origins]
+    hosts = Hosts(names, any_address=not settings.production)
+    return Door(whole, hosts, origins, encrypted=settings.public_url.startswith("https://"))
 
-    def __init__(self, path: str, http: ASGIApp, websocket: ASGIApp, others: ASGIApp) -> None:
-        self._path = path
-        self._here = {"http": http, "websocket": websocket}
-        self._others = others
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._here[scope["type"]] if scope.get("path") == self._path else self._others
-        await app(scope, receive, send)
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    """Must hold: a connection is refused with a word before the process runs out of files, which is silent."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    room = settings.max_connections if files == resource.RLIM_INFINITY else max(files - OTHER_FILES, OTHER_FILES)
+    if room < settings.max_connections:
+        logger.warning("this process may open %s files, so it takes %s connections; raise its limit", files, room)
+    at_all = min(settings.max_connections, room)
+    return ConnectionLimits(at_all, settings.connections_per_address, proxies=settings.trusted_proxies)
 
 
 def _routes(app: App) -> list[BaseRoute]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ GRACE = 3
 `worker.DRAIN_SECONDS`: the process is gone within 10 seconds."""
 BACKLOG = 2048
 """Connections that may wait to be accepted (uvicorn's own default)."""
+MOST_FILES = 1_048_576
+"""Open files that we ask for. Linux allows no more by default (fs.nr_open)."""
 UNREAD_MS = 20_000
 """Milliseconds that sent bytes may stay unacknowledged before Linux cuts the connection: uvicorn itself closes
 politely and would wait forever for a client that has stopped reading."""
@@ -66,8 +69,13 @@ def leave_alone_what_stays() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level: str = "info") -> uvicorn.Config:
-    """``app`` is an application, or with several workers the import string of a factory."""
+def configuration(
+    app: Any, *, host: str, port: int, workers: int = 1, log_level: str = "info", keep_alive: int = KEEP_ALIVE
+) -> uvicorn.Config:
+    """``app`` is an application, or with several workers the import string of a factory.
+
+    ``keep_alive``: seconds until an idle connection is closed.
+    """
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -81,9 +89,10 @@ def configuration(app: Any, *, host: str, port: int, workers: int = 1, log_level
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,  # twice the memory and time for texts this short
         timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=keep_alive,
         timeout_worker_healthcheck=60,  # a process that is still importing does not answer yet
         server_header=False,
+        proxy_headers=False,  # the application does it, see `transport.door`
         lifespan="on",
     )
 
@@ -100,12 +109,21 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _take_all_files() -> None:
+    """Each connection is an open file, and the usual soft limit is 1,024. Processes that are started inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(config: uvicorn.Config, announce: Callable[[int], None]) -> None:
     """Serve until SIGINT or SIGTERM; ``announce(port)`` is called when the address is ours.
 
     Raises:
         ConfigurationError: the address cannot be listened at.
     """
+    _take_all_files()
     listener = _listener(config.host, config.port)
     announce(listener.getsockname()[1])
     if sys.platform == "linux":

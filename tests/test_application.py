@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import strawberry
 from sqlalchemy import ForeignKey, String
@@ -34,6 +35,7 @@ from gql_app.application import Application
 from gql_app.audiences import registry
 from gql_app.deliveries.rules import registrations_of
 from gql_app.errors import ConfigurationError, Conflict, UserFault
+from gql_app.testing.server import serving
 
 
 class Base(DeclarativeBase):
@@ -216,3 +218,15 @@ async def test_a_viewer_who_has_expired_or_cannot_be_in_a_column_is_nobody(
         assert context.token_is_dead == (not is_known)
         if context.viewer is not None:
             assert context.viewer.catalog is app.application.catalog
+
+
+async def test_an_identity_provider_that_is_away_is_an_outage(settings: Settings) -> None:
+    async def who(credentials: Credentials) -> None:
+        raise ConnectionRefusedError
+
+    verticals = [Vertical("sign-in", authentication=Authentication(who))]
+    async with serving(settings, verticals) as server, httpx.AsyncClient() as http:
+        headers = {"Authorization": "Bearer x"}
+        answer = await http.post(server.url + "/graphql", json={"query": "{ __typename }"}, headers=headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "retryable": True}

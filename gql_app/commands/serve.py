@@ -33,7 +33,8 @@ def run_serve(args: argparse.Namespace) -> int:
         app: Any = "gql_app.app:create_app"
     else:
         app = create_app(settings)
-    config = server.configuration(app, host=args.host, port=args.port, workers=args.workers)
+    keep_alive = int(settings.keep_alive.total_seconds())
+    config = server.configuration(app, host=args.host, port=args.port, workers=args.workers, keep_alive=keep_alive)
     server.serve(config, partial(_announce, args, said))
     return 0
 

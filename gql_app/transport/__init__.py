@@ -1,6 +1,8 @@
 """How operations arrive and answers leave: what is on the wire. `execution` runs them.
 
+connections  how many connections there may be, and which still owe the head of a request
 edge         what a connection may send over HTTP before it is closed
+door         by which name and from which pages we may be called; the usual headers
 requests     reading a GraphQL request out of JSON
 http         POST and GET, and which kind of answer a client wants
 streams      subscriptions over HTTP: Server-Sent Events and multipart

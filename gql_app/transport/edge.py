@@ -5,12 +5,13 @@ Must hold: memory per connection is bounded, whatever the client sends. So is th
 
 import asyncio
 import logging
-from asyncio import TimerHandle
+from functools import partial
 from typing import Any
 
 import httptools
-from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gql_app.transport.connections import HEAD_SECONDS, ConnectionLimits, Connections, refused
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +23,12 @@ MAX_PIPELINED = 8
 """Requests that may wait for the answer to an earlier one. More are parsed later."""
 MAX_UNPARSED = 1024 * 1024
 """Bytes that wait to be parsed. Reading is paused by then, so usual reads do not reach it."""
-HEAD_SECONDS = 10.0
-"""Time for a complete head, counted from the connect or from the head's first byte."""
 KEEP_ALIVE = 75
 """Seconds until an idle connection is closed. Load balancers close theirs earlier (AWS ALB and nginx: 60), so a request
 never meets a connection that is being closed."""
-
-refused = Counter("gql_app_connections_refused", "Connections that were closed because of a limit", ["why"])
+LIMITS = "gql_app.connection_limits"
+"""Where the lifespan's state says how many connections there may be."""
+_CONNECTIONS = "gql_app_connections"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -43,25 +43,42 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_request = False
         self._is_known = False
         """True while a head is parsed for the second time (see `_ignore_upgrade`)."""
-        self._deadline: TimerHandle | None = None
+        self._open = _connections(self)
+        self._address: str | None = None
+        """The peer's, while this connection is counted."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_head()
+        address = self.client[0] if self.client else ""
+        if self._open.enter(address) is not None:
+            self._answer(503, "There are too many connections; try again later.")
+            self.transport.close()
+            return
+        self._address = address
+        self._open.expect_head(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unparsed = b""
-        self._forget_deadline()
+        self._open.met(self)
+        if self._address is not None:
+            self._open.leave(self._address)
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """From here on the connection is the WebSocket's, which is counted on."""
+        super().handle_websocket_upgrade()
+        address, self._address = self._address, None
+        if address is not None:
+            next_one: Any = self.transport.get_protocol()
+            next_one.on_lost = partial(self._open.leave, address)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if not self._in_request and self._deadline is None:
-            self._expect_head()
         self._unparsed = self._unparsed + data if self._unparsed else data
         if len(self._unparsed) > MAX_UNPARSED:
             self._refuse(431, "pipeline", "There are too many requests behind the one that is answered.")
         self._parse()
+        self._expect_the_rest()
 
     def _parse(self) -> None:
         """Parse until the pipeline is full."""
@@ -70,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         while start < len(data) and self.parser is not None and not self.transport.is_closing():
             if len(self.pipeline) >= MAX_PIPELINED:
                 self._unparsed = data[start:]
-                self._forget_deadline()  # the delay is ours, not the client's
+                self._open.met(self)  # the delay is ours, not the client's
                 self.flow.pause_reading()
                 return
             piece = data[start : start + PIECE]
@@ -80,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
                 if self._should_upgrade():
-                    self._forget_deadline()
+                    self._open.met(self)
                     self.handle_websocket_upgrade()
                     return
                 start -= len(piece) - upgrade.args[0]
@@ -111,8 +128,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         super().on_message_begin()
         self._in_head = self._in_request = True
-        if self._deadline is None:
-            self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head and not self._is_known:  # drop trailers
@@ -123,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         self._since = 0
-        self._forget_deadline()
+        self._open.met(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -144,31 +159,40 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._go_on)  # let other connections run first
 
     def _go_on(self) -> None:
-        if self._in_head and self._deadline is None:
-            self._expect_head()
         self._parse()
+        self._expect_the_rest()
 
-    def _expect_head(self) -> None:
-        self._forget_deadline()
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._is_late)
+    def _expect_the_rest(self) -> None:
+        """A head that came in part has its deadline, and so have empty lines before one."""
+        is_begun = self._in_head or (self._since > 0 and not self._in_request)
+        if is_begun and not self._unparsed and not self._open.is_expected(self):
+            self._open.expect_head(self)
 
-    def _forget_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _is_late(self) -> None:
+    def is_late(self) -> None:
         self._refuse(408, "late", f"The head of a request must come within {HEAD_SECONDS:.0f} seconds.")
 
     def _refuse(self, status: int, why: str, said: str) -> None:
         """Close the connection. Send the status only if no answer is being sent."""
         self._unparsed = b""
-        self._forget_deadline()
+        self._open.met(self)
         if self.transport.is_closing():
             return
         refused.labels(why).inc()
         logger.info("an HTTP connection is closed with %s: %s", status, said)
         if not self.pipeline and (self.cycle is None or self.cycle.response_complete):
-            head = "content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length:"
-            self.transport.write(STATUS_LINE[status] + f"{head} {len(said)}\r\n\r\n{said}".encode())
+            self._answer(status, said)
         self.transport.close()
+
+    def _answer(self, status: int, said: str) -> None:
+        head = "content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length:"
+        self.transport.write(STATUS_LINE[status] + f"{head} {len(said)}\r\n\r\n{said}".encode())
+
+
+def _connections(protocol: HttpToolsProtocol) -> Connections:
+    """Those of the protocol's server. uvicorn has one state for all protocols of a server."""
+    state: Any = protocol.server_state
+    found: Connections | None = getattr(state, _CONNECTIONS, None)
+    if found is None:
+        found = Connections(protocol.app_state.get(LIMITS) or ConnectionLimits())
+        setattr(state, _CONNECTIONS, found)
+    return found

@@ -9,7 +9,7 @@ shortest form. Control frames and everything else stay uvicorn's.
 import contextlib
 import logging
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
@@ -17,12 +17,19 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
-from gql_app.transport.edge import refused
+from gql_app.transport.connections import refused
 
 logger = logging.getLogger(__name__)
 
 EXTENSION = "gql_app.write_texts"
 """Where the ASGI scope offers `FrameProtocol.write_texts`."""
+
+REFUSED = "gql_app.is_refused"
+"""Where the scope offers `FrameProtocol.is_refused`."""
+
+_logger = logging.getLogger("uvicorn.error.websockets")
+_logger.setLevel(logging.WARNING)
+"""uvicorn logs the address of each WebSocket with its query, which may hold a secret."""
 
 FIN_TEXT = 0x81
 
@@ -56,9 +63,16 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.logger = _logger
         self._unparsed = b""
         self._frames_left = float(FRAMES_AT_ONCE)
         self._counted_at = monotonic()
+        self.on_lost: Callable[[], None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         is_waiting = bool(self._unparsed)
@@ -120,6 +134,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         scope: Any = getattr(self, "scope", None)  # none when the handshake was refused
         if scope is not None:
             scope["extensions"][EXTENSION] = self.write_texts
+            scope["extensions"][REFUSED] = self.is_refused
+
+    def is_refused(self) -> None:
+        """The handshake was answered by an HTTP response. uvicorn does not count that as an answer."""
+        self.handshake_complete = True
 
     def shutdown(self) -> None:
         with contextlib.suppress(InvalidState):  # the client has said goodbye, and does not read our answer

@@ -12,7 +12,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gql_app.api.context import Context
-from gql_app.db import is_outage
 from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
 from gql_app.execution.documents import is_mutation, is_subscription
@@ -72,7 +71,7 @@ class HttpEndpoint:
         except ClientDisconnect:
             return
         except Exception as error:
-            away = {"Retry-After": RETRY_AFTER} if is_outage(error) else None
+            away = {"Retry-After": RETRY_AFTER} if as_interruption(error) is not None else None
             response = _json(refusal_of_unexpected(error), 503 if away else 500, JSON, away)
         await response(scope, receive, send)
 

@@ -352,7 +352,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for_long(
     monkeypatch.setattr(http, "BODY_TIMEOUT", 0.05)
     address = httpx.URL(anybody.url)
     reader, writer = await asyncio.open_connection(address.host, address.port)
-    writer.write(b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+    writer.write(
+        b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    )
     async with asyncio.timeout(PATIENCE):
         assert b" 408 " in await reader.readline()
     writer.close()

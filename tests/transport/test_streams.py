@@ -216,7 +216,7 @@ async def test_a_client_that_disconnects_at_once_frees_its_watch(people: People,
     port = int(server.url.rpartition(":")[2])
     body = json.dumps({"query": WATCH}).encode()
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: {SSE}\r\n"
+        f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: {SSE}\r\n"
         f"Authorization: {people.ada.headers['Authorization']}\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()
     for turns in range(60):
