@@ -62,6 +62,16 @@ def _payload(query: str, **variables: object) -> str:
     return _body(query, variables).decode()
 
 
+ONE_ADDRESS = {
+    "GQL_APP_ADDRESS_BUDGET": "999999999",
+    "GQL_APP_VIEWER_BUDGET": "999999999",
+    "GQL_APP_MAX_CONNECTIONS": "1000000",
+    "GQL_APP_CONNECTIONS_PER_ADDRESS": "1000000",
+    "GQL_APP_LIMITS": "sign_up=1000000/second",
+}
+"""All load comes from one address here, and often for one person. The limits are counted, and not reached."""
+
+
 @dataclass(frozen=True)
 class Product:
     """`gql-app serve` as it is: tokens, the log, and deliveries owed and captured by its own worker."""
@@ -70,7 +80,9 @@ class Product:
     distinct_viewers: bool = True
     """Each subscriber of everybody's requests is a different approver; or all are the same one."""
     command: Sequence[str] = (sys.executable, "-m", "gql_app", "serve", "--port", "{port}")
-    environment: Mapping[str, str] = field(default_factory=lambda: {"GQL_APP_DATABASE_URL": "sqlite:///{database}"})
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: {"GQL_APP_DATABASE_URL": "sqlite:///{database}", **ONE_ADDRESS}
+    )
     workloads: frozenset[str] = frozenset({"W1", "W2", "W3", "W4", "W4r", "W4d", "W5", "W6", "W7", "W9", "W11"})
     words: int = 0
     """How often a subscriber's answer repeats its cursor, to be longer."""

@@ -39,6 +39,7 @@ from gql_app.deliveries.workers import Workers
 from gql_app.errors import Unavailable
 from gql_app.execution.engine import Engine
 from gql_app.execution.trusted import TrustedDocuments
+from gql_app.limiter import Budgets, Limiter, Rate, scope_of
 from gql_app.mailbox.routes import mailbox_routes
 from gql_app.ops.routes import ops_routes
 from gql_app.outside.switch import Intake, renew
@@ -97,7 +98,7 @@ class App:
         """Set when the process is about to stop: streams end by themselves."""
         made = [one for each in self.application.verticals if each.resources for one in each.resources(settings)]
         self.resources: Mapping[type, object] = {
-            type(each): each for each in (self.application.nodes, self.application.texts, *made)
+            type(each): each for each in (self.application.nodes, self.application.texts, _limiter(settings), *made)
         }
 
     @contextlib.asynccontextmanager
@@ -109,6 +110,7 @@ class App:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.db.close)
+            stack.push_async_callback(self.resource(Limiter).aclose)
             for each in self.resources.values():
                 if callable(close := getattr(each, "close", None)):
                     stack.callback(close)
@@ -194,6 +196,17 @@ class App:
         return context
 
 
+def _limiter(settings: Settings) -> Limiter:
+    """In Redis, if processes ring each other there. Services with other databases count for themselves."""
+    url = settings.broadcast_url.reveal()
+    rates = {name: None if rate is None else Rate(*rate) for name, rate in settings.limits.items()}
+    return Limiter(
+        url if url.startswith(("redis://", "rediss://")) else None,
+        scope=scope_of(settings.database_url.reveal()),
+        rates=rates,
+    )
+
+
 def senders(settings: Settings, application: Application) -> list[Sender]:
     """The real channels where they are configured, the mailbox elsewhere."""
     sms: Sender = (
@@ -227,9 +240,11 @@ def create_asgi(app: App) -> ASGIApp:
             with announced_stop(app.stopping):
                 yield {LIMITS: _connection_limits(app.settings)}
             app.stopping.set()
+            engine.close()
 
     settings = app.settings
-    engine = Engine(build(app.application.verticals, fast=settings.fast), fast=settings.fast)
+    budgets = Budgets(settings.address_budget, settings.viewer_budget)
+    engine = Engine(build(app.application.verticals, fast=settings.fast), fast=settings.fast, budgets=budgets)
     page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
     trusted = TrustedDocuments.read(settings.documents, only=settings.documents_only)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping, trusted)

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+import redis
 
 from gql_app.app import App
 from gql_app.changes import doorbell
 from gql_app.db import Database
+from gql_app.limiter import limiter, scope_of
 from gql_app.reconcile.findings import MEANINGS
 from gql_app.settings import Secret, Settings
 from gql_app.testing.client import Client
@@ -165,8 +167,14 @@ def postgres_url(request: pytest.FixtureRequest, witnessed: Witnessed) -> str:
 
 
 @pytest.fixture
-def broadcast_url(backend: str, request: pytest.FixtureRequest) -> str:
-    return "memory://" if backend == "sqlite" else str(request.getfixturevalue("redis_url"))
+def broadcast_url(backend: str, database_url: str, request: pytest.FixtureRequest) -> str:
+    if backend == "sqlite":
+        return "memory://"
+    url = str(request.getfixturevalue("redis_url"))
+    with redis.Redis.from_url(url) as client:  # what the test before has counted in the name of this database
+        for key in client.scan_iter(f"{limiter.PREFIX}:{scope_of(database_url)}*", count=1_000):
+            client.delete(key)
+    return url
 
 
 @pytest.fixture
@@ -183,6 +191,9 @@ def settings(database_url: str, broadcast_url: str) -> Settings:
         bcrypt_cost=4,
         poll_interval=timedelta(seconds=POLL),
         fast=FAST,
+        address_budget=0,
+        viewer_budget=0,
+        limits={"sign_up": None},
     )
 
 

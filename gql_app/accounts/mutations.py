@@ -12,12 +12,13 @@ from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
 from gql_app.accounts.sessions import NewSession
-from gql_app.accounts.throttle import Throttle
+from gql_app.accounts.throttle import PER_ADDRESS, attempt
 from gql_app.api.context import Context, Info
 from gql_app.api.ids import id_of
 from gql_app.api.once import takes_a_key, write_once
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.errors import BadCredentials
+from gql_app.limiter import Limiter, network_of
 from gql_app.viewer import Viewer
 
 
@@ -144,7 +145,8 @@ class AccountMutations:
         context = info.context
         username, email = service.clean_username(input.username), service.clean_email(input.email)
         phone_number = service.clean_phone_number(input.phone_number)
-        hashed = await context.resource(Passwords).hash(input.password, personal=(username, email))
+        await context.resource(Limiter).spend(PER_ADDRESS, network_of(context.client))
+        hashed = await context.resource(Passwords).hash(input.password, personal=(username, email), whose=context.whose)
         new = NewUser(username, email, hashed, phone_number, premium=input.plan is Plan.PREMIUM)
         user, session = await context.write(service.sign_up, new, context.settings.session_lifetime)
         return SignUpPayload(user=User.of(user, revealed=True), session=Session.of(session) if session else None)
@@ -153,10 +155,11 @@ class AccountMutations:
     @faults_as(LogInPayload)
     async def log_in(self, info: Info, input: LogInInput) -> LogInPayload:
         context = info.context
-        with context.resource(Throttle).attempt(input.username, context.client):
+        async with attempt(context.resource(Limiter), input.username, context.client):
             found = await context.look_up(service.credentials, input.username)
             user_id, hashed = found or (0, None)
-            if not await context.resource(Passwords).matches(input.password, hashed) or hashed is None:
+            passwords = context.resource(Passwords)
+            if not await passwords.matches(input.password, hashed, whose=context.whose) or hashed is None:
                 raise BadCredentials
         user, session = await context.write(service.log_in, user_id, hashed, context.settings.session_lifetime)
         return LogInPayload(session=Session.of(session), viewer=User.of(user, revealed=True))
@@ -184,7 +187,7 @@ class AccountMutations:
         context = info.context
         viewer = context.require_viewer()
         checked = await _checked_hash(context, viewer, input.current_password, field="currentPassword")
-        new_hash = await context.resource(Passwords).hash(input.new_password, field="newPassword")
+        new_hash = await context.resource(Passwords).hash(input.new_password, field="newPassword", whose=context.whose)
         user, session = await context.write(
             service.change_password, viewer, checked, new_hash, context.settings.session_lifetime
         )
@@ -226,9 +229,9 @@ class AccountMutations:
 
 async def _checked_hash(context: Context, viewer: Viewer, password: str, *, field: str) -> str:
     """The hash that this password of the viewer's was found to match. Raises BadCredentials or RateLimited."""
-    with context.resource(Throttle).attempt(f"user:{viewer.id}", context.client):
+    async with attempt(context.resource(Limiter), f"user:{viewer.id}", context.client):
         hashed = await context.look_up(service.password_hash, viewer.id)
-        if not await context.resource(Passwords).matches(password, hashed) or hashed is None:
+        if not await context.resource(Passwords).matches(password, hashed, whose=context.whose) or hashed is None:
             raise BadCredentials("The password is wrong.", field=field)
     return hashed
 

@@ -3,20 +3,18 @@
 bcrypt releases the GIL, so hashing in a thread leaves the event loop free; it takes about 0.3 s at cost 12.
 """
 
-import asyncio
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import bcrypt
 from zxcvbn import zxcvbn
 
-from gql_app.errors import Invalid, RateLimited
+from gql_app.errors import Invalid
+from gql_app.limiter import NOBODY, FairQueue, Whose
 
-T = TypeVar("T")
-
+WAITING, WAITING_OF_ADDRESS, WAITING_OF_LINE = 64, 32, 8
+"""Passwords that may wait to be hashed: in all, of one address (an office behind one), of one WebSocket."""
 MIN_LENGTH = 8
 """NIST SP 800-63B, section 5.1.1.2."""
 MIN_SCORE = 2
@@ -35,46 +33,44 @@ def is_hash(value: object) -> bool:
 
 
 class Passwords:
-    """Hashes and checks passwords with bounded concurrency; who comes when too many wait is told to come later."""
+    """Hashes and checks passwords in a few threads. Addresses and lines take turns (see `FairQueue`)."""
 
-    def __init__(self, cost: int, *, threads: int = 2, waiting: int = 64) -> None:
+    def __init__(self, cost: int, *, threads: int = 2, waiting: int = WAITING) -> None:
         self._cost = cost
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt")
-        self._limit = threads + waiting
-        self._running = 0
+        self._queue = FairQueue(
+            "bcrypt",
+            threads=threads,
+            at_all=waiting,
+            per_address=min(WAITING_OF_ADDRESS, waiting),
+            per_line=min(WAITING_OF_LINE, waiting),
+            told="Too many people are signing in right now; try again in a moment.",
+        )
         # Compared with when there is no such user, so that this takes as long as a wrong password.
         self._nobodys = bcrypt.hashpw(b"nobody", bcrypt.gensalt(cost)).decode()
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._queue.close()
 
-    async def hash(self, password: str, *, personal: Sequence[str] = (), field: str = "password") -> str:
+    async def hash(
+        self, password: str, *, personal: Sequence[str] = (), field: str = "password", whose: Whose = NOBODY
+    ) -> str:
         """The hash to store. ``personal`` are words that make a bad password for this person.
 
         Raises:
             Invalid: too short, longer than 72 bytes in UTF-8, or one that everybody guesses.
-            RateLimited: too many passwords are being hashed.
+            RateLimited: too many passwords wait to be hashed.
         """
         raw = _check(password, field)
-        await self._run(_refuse_weak, password, personal, field)
-        return (await self._run(bcrypt.hashpw, raw, bcrypt.gensalt(self._cost))).decode()
+        await self._queue.run(whose, _refuse_weak, password, personal, field)
+        return (await self._queue.run(whose, bcrypt.hashpw, raw, bcrypt.gensalt(self._cost))).decode()
 
-    async def matches(self, password: str, hashed: str | None) -> bool:
+    async def matches(self, password: str, hashed: str | None, *, whose: Whose = NOBODY) -> bool:
         """Whether this is the password of the hash; takes the same time for no hash, and for an impossible password."""
         raw = _bytes(password)
         possible = raw is not None and len(raw) <= MAX_BYTES and hashed is not None
         against = hashed if hashed is not None else self._nobodys
-        same = await self._run(bcrypt.checkpw, (raw or b"-")[:MAX_BYTES], against.encode())
+        same = await self._queue.run(whose, bcrypt.checkpw, (raw or b"-")[:MAX_BYTES], against.encode())
         return same and possible
-
-    async def _run(self, work: Callable[..., T], *args: object) -> T:
-        if self._running >= self._limit:
-            raise RateLimited("Too many people are signing in right now; try again in a moment.", retry_after=5)
-        self._running += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-        finally:
-            self._running -= 1
 
 
 def _bytes(password: str) -> bytes | None:

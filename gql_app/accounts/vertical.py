@@ -9,7 +9,6 @@ from gql_app.accounts.mutations import AccountMutations
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.sessions import authenticate, look_again
-from gql_app.accounts.throttle import Throttle
 from gql_app.accounts.tickets import admit
 from gql_app.api.authentication import Authentication
 from gql_app.vertical import Vertical
@@ -25,7 +24,7 @@ ACCOUNTS = Vertical(
     nodes={"User": users_by_public_id},
     authentication=Authentication(authenticate, look_again, admit),
     roles=(Role,),
-    resources=lambda settings: (Passwords(settings.bcrypt_cost), Throttle()),
+    resources=lambda settings: (Passwords(settings.bcrypt_cost),),
     commands=commands.add_to,
     templates=rules.TEMPLATES,
     rules=(rules.welcome, rules.welcome_premium, rules.warn_old_address, rules.warn_of_new_password),

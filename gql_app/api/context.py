@@ -1,7 +1,7 @@
 """What a resolver is handed."""
 
 import enum
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -25,6 +25,7 @@ from gql_app.db import Database
 from gql_app.db.asking import Ask
 from gql_app.errors import Forbidden, Unauthenticated
 from gql_app.idempotency import Once
+from gql_app.limiter import Whose
 from gql_app.settings import Settings
 from gql_app.viewer import Viewer, with_keys
 
@@ -51,6 +52,8 @@ class Context:
     _client: str = ""
     last_event_id: str | None = None
     private: bool = False
+    line: Hashable = None
+    """What tells clients behind one address apart: of a WebSocket, the same for all its operations."""
     once: Once | None = None
     """The idempotency key of the request, if it has one."""
     _scope: Scope | None = None
@@ -73,6 +76,16 @@ class Context:
     def client_address(self) -> str:
         """The same for what decides nothing about a result."""
         return self._client
+
+    @property
+    def spender(self) -> tuple[str, int | None]:
+        """The client's address, and who is signed in: whose budgets an operation takes from."""
+        return self._client, None if self._viewer is None else self._viewer.id
+
+    @property
+    def whose(self) -> Whose:
+        """In whose turn its long work is done."""
+        return Whose(self._client, self.line)
 
     def identify(self, viewer: Viewer | None) -> None:
         """A token was sent, and this is whose it is (None: nobody's, or no longer)."""

@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import strawberry
 
-from gql_app.errors import ErrorCode, UserFault, code_text
+from gql_app.errors import ErrorCode, RateLimited, UserFault, code_text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,11 +19,16 @@ class UserError:
     code: ErrorCode
     message: str = strawberry.field(description="For people to read.")
     field: list[str] | None = strawberry.field(default=None, description="Path of the input field that is to blame.")
+    retry_after: int | None = strawberry.field(
+        default=None, description="With RATE_LIMITED: seconds after which it is worth another try."
+    )
 
     @classmethod
     def of(cls, fault: UserFault) -> "UserError":
         code: Any = code_text(type(fault))  # a vertical may have added it to the enum of its application's schema
-        return cls(code=code, message=fault.message, field=["input", *fault.field] if fault.field else None)
+        wait = round(fault.retry_after) if isinstance(fault, RateLimited) else None
+        field = ["input", *fault.field] if fault.field else None
+        return cls(code=code, message=fault.message, field=field, retry_after=wait)
 
     @classmethod
     def kept(cls, told: Mapping[str, Any]) -> "UserError":

@@ -4,12 +4,12 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import ExecutionResult, GraphQLError
 
-from gql_app.errors import GqlAppError, UserFault, code_text
+from gql_app.errors import GqlAppError, RateLimited, UserFault, code_text
 from gql_app.execution.masking import without_values
 from gql_app.execution.patience import as_ours
 
@@ -29,6 +29,8 @@ class Answer:
     request_error: bool = False
     cursor: str | None = None
     code: str = ""
+    retry_after: int | None = None
+    """Of a refusal for too much in a short time: seconds."""
     _frames: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -87,7 +89,8 @@ def refusal(errors: Sequence[GraphQLError]) -> Answer:
 
 
 def refusal_of(error: GqlAppError) -> Answer:
-    return refusal([GraphQLError(error.message, original_error=error)])
+    found = refusal([GraphQLError(error.message, original_error=error)])
+    return replace(found, retry_after=round(error.retry_after)) if isinstance(error, RateLimited) else found
 
 
 def refusal_of_unexpected(error: Exception) -> Answer:

@@ -1,8 +1,9 @@
 """Parsing and validating documents, once each: what a frontend sends is the same few texts over and over."""
 
-import asyncio
+import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from graphql import (
     SKIP,
@@ -25,16 +26,25 @@ from graphql import (
 )
 
 from gql_app.execution.introspection import Sizes
-from gql_app.execution.limits import MAX_LENGTH, MAX_TOKENS, refuse_expensive
+from gql_app.execution.limits import MAX_LENGTH, MAX_TOKENS, Weighed, weigh
 from gql_app.execution.plans import Plans
+from gql_app.limiter import NOBODY, FairQueue, Whose
 
 CACHED = 1_000
 CACHED_CHARACTERS = 500_000
 """Of all remembered documents. With its plans a document takes up to 240 bytes per character: 120 MB at the most."""
 LARGEST_CACHED = 10_000
 """Characters; a longer document is no frontend's."""
-CHECKED_INLINE = 2_000
-"""Characters; to check a longer one takes so long that it is done in a thread."""
+CHECKED_INLINE = 500
+"""Characters, some milliseconds. A longer document is checked in a thread, and one with more pairs than that:"""
+COMPARED_INLINE = 500
+"""Pairs of fields of the same name, a few microseconds each."""
+CHECKS_WAITING, CHECKS_OF_ONE = 64, 16
+"""Documents that wait for the thread: in all, and of one address."""
+PER_CHARACTER = 0.2
+"""Points that it costs to check a document, before it is known: a usual one of 300 characters takes 0.6 ms."""
+POINTS = 100_000
+"""Points of a budget per second of a core: 10 microseconds each (see `limiter.budget`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +60,8 @@ class Prepared:
     resume_variables: frozenset[str] = frozenset()
     conditional: bool = False
     length: int = 0
+    cost: int = 0
+    """Fields that the answer may hold, of the dearest operation."""
     _plans: dict[int, Plans] = field(default_factory=dict, repr=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
@@ -85,25 +97,58 @@ class Documents:
         self._sizes = Sizes.of(schema)
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
         self._characters = 0
+        # One thread: with more the event loop would wait for more others at each turn of the interpreter's lock.
+        self._checking = FairQueue(
+            "documents",
+            threads=1,
+            at_all=CHECKS_WAITING,
+            per_address=CHECKS_OF_ONE,
+            per_line=CHECKS_OF_ONE,
+            told="Too many documents wait to be checked; try again in a moment.",
+        )
 
-    async def prepare(self, text: str) -> Prepared:
+    def close(self) -> None:
+        self._checking.close()
+
+    def knows(self, text: str) -> bool:
+        return text in self._cache
+
+    async def prepare(self, text: str, whose: Whose = NOBODY) -> tuple[Prepared, float]:
+        """The document, and what it has cost to check it in points of a budget: none if it was known.
+
+        Raises:
+            RateLimited: too many documents wait to be checked.
+        """
         found = self._cache.get(text)
         if found is not None:
             self._cache.move_to_end(text)
-            return found
-        if len(text) > CHECKED_INLINE:
-            prepared = await asyncio.to_thread(self._check, text)
+            return found, 0.0
+        began = time.thread_time()
+        read = self._read(text) if len(text) <= CHECKED_INLINE else text
+        if isinstance(read, Prepared):
+            prepared = read
+        elif isinstance(read, _Read) and read.weighed.pairs <= COMPARED_INLINE:
+            prepared = self._validated(read)
         else:
-            prepared = self._check(text)
+            prepared, took = await self._checking.run(whose, self._check, read)
+            began = time.thread_time() - took
+        points = (time.thread_time() - began) * POINTS
         if len(text) <= LARGEST_CACHED and text not in self._cache:  # somebody else may have checked it meanwhile
             self._cache[text] = prepared
             self._characters += len(text)
             while len(self._cache) > CACHED or self._characters > CACHED_CHARACTERS:
                 forgotten, _ = self._cache.popitem(last=False)
                 self._characters -= len(forgotten)
-        return prepared
+        return prepared, points
 
-    def _check(self, text: str) -> Prepared:
+    def _check(self, read: "str | _Read") -> tuple[Prepared, float]:
+        """In a thread; also how many seconds of a core it took."""
+        began = time.thread_time()
+        found = self._read(read) if isinstance(read, str) else read
+        prepared = found if isinstance(found, Prepared) else self._validated(found)
+        return prepared, time.thread_time() - began
+
+    def _read(self, text: str) -> "Prepared | _Read":
         try:
             document = parse(text, max_lexical_tokens=MAX_TOKENS, max_source_length=MAX_LENGTH, max_comments=MAX_TOKENS)
         except GraphQLError as error:
@@ -114,17 +159,27 @@ class Documents:
         except RecursionError:
             return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), LIMIT_EXCEEDED),))
         try:
-            refuse_expensive(document, self._sizes)
+            return _Read(document, weigh(document, self._sizes), len(text))
         except GraphQLError as error:
             return Prepared(None, (_coded(error, LIMIT_EXCEEDED),))
         except RecursionError:
             return Prepared(None, (_coded(GraphQLError("The document is nested too deep."), LIMIT_EXCEEDED),))
-        errors = validate(self._schema, document, max_errors=10, hide_suggestions=True)
-        if errors:
-            return Prepared(
-                None, tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
-            )
-        return Prepared(document, (), _resume_variables(document), _is_conditional(document), len(text))
+
+    def _validated(self, read: "_Read") -> Prepared:
+        document = read.document
+        if errors := validate(self._schema, document, max_errors=10, hide_suggestions=True):
+            told = tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
+            return Prepared(None, told)
+        resume = _resume_variables(document)
+        return Prepared(document, (), resume, _is_conditional(document), read.length, read.weighed.cost)
+
+
+class _Read(NamedTuple):
+    """A document that keeps to the limits."""
+
+    document: DocumentNode
+    weighed: Weighed
+    length: int
 
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:

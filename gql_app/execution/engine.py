@@ -1,5 +1,6 @@
 """Running operations."""
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
@@ -14,9 +15,9 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from gql_app.api.context import Context
 from gql_app.api.streams import Stream
-from gql_app.errors import ConfigurationError, Interrupted, Invalid
+from gql_app.errors import ConfigurationError, Interrupted, Invalid, RateLimited
 from gql_app.execution.answers import Answer, answer, cause, refusal, refusal_of
-from gql_app.execution.documents import Documents, Prepared, is_mutation, root_fields
+from gql_app.execution.documents import PER_CHARACTER, Documents, Prepared, is_mutation, root_fields
 from gql_app.execution.executor import PlanningExecutor
 from gql_app.execution.introspection import is_introspection
 from gql_app.execution.patience import as_interruption
@@ -24,6 +25,7 @@ from gql_app.execution.plain import PlainSubscription
 from gql_app.execution.sharing import Groups
 from gql_app.execution.subscription import Subscription
 from gql_app.idempotency import TAKES_A_KEY, Once, read_key
+from gql_app.limiter import NOBODY, Budgets, Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ _NO_KEY = (
     "`{}` takes no idempotency key: it hands out a token, takes a password, is for anybody, or keeps no outcome. Send "
     "it without a key, in a request of its own."
 )
+REQUEST = 20
+"""Points that a request costs besides its document and fields: some 200 microseconds."""
+DEAR, DEAR_AT_ONCE = 2_000, 2
+"""Operations of so many fields hold the event loop for 10 ms and more: so many of them run at a time, so that others
+have their turn in between."""
 LARGEST_INTROSPECTION = 500_000
 """Characters of an answer about the schema that is kept: five times the usual one of the demo."""
 KEPT_INTROSPECTIONS = 16
@@ -62,8 +69,9 @@ Running = Subscription | PlainSubscription
 class Engine:
     """Executes operations of one schema."""
 
-    def __init__(self, schema: strawberry.Schema, *, fast: bool = True) -> None:
-        """``fast``: by plans, otherwise graphql-core's executor does it alone.
+    def __init__(self, schema: strawberry.Schema, *, fast: bool = True, budgets: Budgets | None = None) -> None:
+        """``fast``: by plans, otherwise graphql-core's executor does it alone. Without ``budgets`` there are no limits
+        over time.
 
         Raises:
             ConfigurationError: the schema has extensions, which only Strawberry's own way of executing calls.
@@ -79,13 +87,21 @@ class Engine:
         self._kind: type[Executor[Any]] = PlanningExecutor if fast else Executor
         self._documents = Documents(self._schema)
         self._groups = Groups()
+        self._budgets = budgets
+        self._dear = asyncio.Semaphore(DEAR_AT_ONCE)
         self._introspections: OrderedDict[tuple[Prepared, str | None], Answer] = OrderedDict()
         self._executors: WeakValueDictionary[Hashable, Executor[Any]] = WeakValueDictionary()
         """One for all subscriptions that want the same: what is copied for each event is the same for all of them."""
 
-    async def prepare(self, request: GraphQLRequest) -> Operation | Answer:
+    def close(self) -> None:
+        self._documents.close()
+
+    async def prepare(self, request: GraphQLRequest, whose: Whose = NOBODY) -> Operation | Answer:
         """The operation to run, or the answer that says what is wrong with the request."""
-        prepared = await self._documents.prepare(request.query)
+        try:
+            prepared = await self._checked(request.query, whose)
+        except RateLimited as error:
+            return refusal_of(error)
         if prepared.errors:
             return refusal(prepared.errors)
         try:
@@ -100,9 +116,16 @@ class Engine:
     async def run(self, operation: Operation, context: Context) -> Answer:
         """Run a query or a mutation."""
         if not is_introspection(operation.definition):
-            return await self._run(operation, context)
+            if (refused := self._charge(operation, context)) is not None:
+                return refused
+            if operation.prepared.cost < DEAR:
+                return await self._run(operation, context)
+            async with self._dear:
+                return await self._run(operation, context)
         key = operation.prepared, operation.request.operation_name
         if key not in self._introspections:
+            if (refused := self._charge(operation, context)) is not None:
+                return refused
             found = await self._run(operation, context)
             if len(found.body) > LARGEST_INTROSPECTION:
                 return found
@@ -110,6 +133,27 @@ class Engine:
             if len(self._introspections) > KEPT_INTROSPECTIONS:
                 self._introspections.popitem(last=False)
         return self._introspections[key]
+
+    async def _checked(self, text: str, whose: Whose) -> Prepared:
+        """Must hold: who has spent her budget is refused before anything is computed for her. Raises RateLimited."""
+        if self._budgets is None:
+            return (await self._documents.prepare(text, whose))[0]
+        foreseen = 0.0 if self._documents.knows(text) else len(text) * PER_CHARACTER
+        self._budgets.spend(whose.address, None, REQUEST + foreseen)
+        prepared, points = await self._documents.prepare(text, whose)
+        if points > foreseen:
+            self._budgets.owe(whose.address, points - foreseen)
+        return prepared
+
+    def _charge(self, operation: Operation, context: Context) -> Answer | None:
+        """Take what the operation costs from the budgets; the refusal, if one is spent."""
+        if self._budgets is None:
+            return None
+        try:
+            self._budgets.spend(*context.spender, operation.prepared.cost)
+        except RateLimited as error:
+            return refusal_of(error)
+        return None
 
     async def _run(self, operation: Operation, context: Context) -> Answer:
         if operation.request.idempotency_key is not None and is_mutation(operation.definition):
@@ -125,6 +169,8 @@ class Engine:
 
     async def subscribe(self, operation: Operation, context: Context) -> Running | Answer:
         """Begin a subscription: from here on no event of it is missed. Raises Interrupted: the database is away."""
+        if (refused := self._charge(operation, context)) is not None:
+            return refused
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return answer(ExecutionResult(None, executor))

@@ -6,6 +6,7 @@ spread: the cost of finding out is linear in the document.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -96,9 +97,16 @@ class _Scales:
         return self._weights[name]
 
 
-def refuse_expensive(document: DocumentNode, sizes: Sizes) -> None:
+class Weighed(NamedTuple):
+    """What the dearest operation of a document costs in fields, and how many pairs of fields validation compares."""
+
+    cost: int
+    pairs: int
+
+
+def weigh(document: DocumentNode, sizes: Sizes) -> Weighed:
     """Raises GraphQLError when an operation of the document would cost too much, saying which limit it breaks."""
-    scales = _Scales(document, sizes)
+    scales, cost = _Scales(document, sizes), 0
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             weight = scales.weigh(definition.selection_set)
@@ -113,9 +121,11 @@ def refuse_expensive(document: DocumentNode, sizes: Sizes) -> None:
                     f"The introspection could return {weight.introspected} values; {sizes.most} is the most. "
                     "Ask for less at a time."
                 )
+            cost = max(cost, weight.cost + weight.introspected)
     scales.weigh_unused()
     if scales.pairs > MAX_PAIRS:
         raise GraphQLError("The document asks for the same field too many times.")
+    return Weighed(cost, scales.pairs)
 
 
 def _merge(weight: _Weight, inner: _Weight) -> None:

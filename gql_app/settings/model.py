@@ -18,6 +18,7 @@ from gql_app.settings.values import (
     broadcast_url,
     cors_origins,
     database_url,
+    limits,
     mail_from,
     smtp,
     trusted_proxies,
@@ -44,6 +45,12 @@ class Settings:
     max_connections: int = 10_000
     """Open connections of a process."""
     connections_per_address: int = 1_000
+    address_budget: int = 200_000
+    """Points that one address may have computed in 10 seconds: of about 10 microseconds of a core. 0: any number."""
+    viewer_budget: int = 100_000
+    """The same for one signed-in person."""
+    limits: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
+    """How often in how many seconds, in place of what the limits of these names say. None: without a limit."""
     keep_alive: timedelta = timedelta(seconds=75)
     """How long an idle connection is kept."""
     bcrypt_cost: int = 12
@@ -90,6 +97,9 @@ class Settings:
             "trusted_proxies": trusted_proxies(env),
             "max_connections": env.number("MAX_CONNECTIONS", 10_000, 10, 1_000_000),
             "connections_per_address": env.number("CONNECTIONS_PER_ADDRESS", 1_000, 1, 1_000_000),
+            "address_budget": env.number("ADDRESS_BUDGET", 200_000, 0, 999_999_999),
+            "viewer_budget": env.number("VIEWER_BUDGET", 100_000, 0, 999_999_999),
+            "limits": limits(env),
             "keep_alive": timedelta(seconds=env.number("KEEP_ALIVE_SECONDS", 75, 1, 3600)),
             "bcrypt_cost": env.number("BCRYPT_COST", 12, 4, 16),
             "session_lifetime": timedelta(hours=env.number("SESSION_HOURS", 14 * 24, 1, 24 * 366)),

@@ -109,6 +109,21 @@ def allowed_hosts(env: Environment) -> tuple[str, ...]:
     return names
 
 
+def limits(env: Environment) -> dict[str, tuple[int, int] | None]:
+    """``sign_up=500/hour,sign_in=off``: a limit's name, and how often in how many seconds. None: no limit."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for each in env.list("LIMITS"):
+        name, _, rate = each.partition("=")
+        known = re.fullmatch(r"(\d{1,9})/(second|minute|hour|day)", rate.strip())
+        if not re.fullmatch(r"[a-z_]+", name.strip()) or not (known or rate.strip() == "off"):
+            raise ConfigurationError(f"{PREFIX}LIMITS must look like sign_up=500/hour,sign_in=off")
+        found[name.strip()] = (int(known[1]), SECONDS[known[2]]) if known else None
+    return found
+
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
 def cors_origins(env: Environment) -> tuple[str, ...]:
     origins = env.list("CORS_ORIGINS")
     if not all(re.fullmatch(r"https?://[^/\s]+", origin) for origin in origins):

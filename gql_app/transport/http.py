@@ -18,6 +18,7 @@ from gql_app.execution.documents import is_mutation, is_subscription
 from gql_app.execution.engine import Engine, GraphQLRequest, Operation, Running
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.trusted import DocumentRefused, TrustedDocuments
+from gql_app.limiter import Whose
 from gql_app.transport.requests import BadRequest, parse_json, read_request
 from gql_app.transport.streams import COMPLETED, EVENT_STREAM, FRAMINGS, Framing, frames
 
@@ -103,7 +104,7 @@ class HttpEndpoint:
     ) -> Response:
         if (key := request.headers.get("idempotency-key")) is not None:
             graphql_request = replace(graphql_request, idempotency_key=key)
-        operation = await self._engine.prepare(graphql_request)
+        operation = await self._engine.prepare(graphql_request, Whose(_client(request)))
         if isinstance(operation, Answer):
             return _answered(operation, kind)
         if request.method == "GET" and is_mutation(operation.definition):
@@ -269,6 +270,8 @@ def _answered(answer: Answer, kind: str) -> Response:
         return Response(
             framing.begin + framing.frame(answer) + framing.end, headers={"Content-Type": framing.content_type}
         )
+    if answer.retry_after is not None:
+        return _json(answer, 429, kind, {"Retry-After": str(answer.retry_after)})
     status = 400 if answer.request_error and kind == GRAPHQL_JSON else 200
     return _json(answer, status, kind)
 

@@ -23,6 +23,7 @@ from gql_app.execution.documents import is_subscription
 from gql_app.execution.engine import Engine, Running
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.trusted import TrustedDocuments
+from gql_app.limiter import Whose
 from gql_app.transport.endings import FAULT, closing, is_said_first
 from gql_app.transport.positions import Positions
 from gql_app.transport.protocol import Close, Gone, authorization, beginning, read_id, read_message, short
@@ -225,7 +226,8 @@ class Socket:
             request = read_request(payload.pop(), self._trusted)
         except BadRequest as error:
             raise Close(4400, error.message[:120]) from error
-        operation = await self._engine.prepare(request)
+        context.line = id(self)
+        operation = await self._engine.prepare(request, Whose(self._client, context.line))
         if isinstance(operation, Answer):
             return await self._fail(operation_id, operation)
         if not is_subscription(operation.definition):

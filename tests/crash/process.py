@@ -26,6 +26,9 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {
         **inherited,
         "GQL_APP_FAST": str(int(FAST)),
+        "GQL_APP_ADDRESS_BUDGET": "0",  # all of it comes from one address
+        "GQL_APP_VIEWER_BUDGET": "0",
+        "GQL_APP_LIMITS": "sign_up=off",
         **{f"GQL_APP_{name}": value for name, value in settings.items()},
     }
 

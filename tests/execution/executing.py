@@ -19,7 +19,7 @@ DROPPED = {"came": ["_come"], "resolver": ["_resolvers.<locals>", "from_resolver
 
 
 async def prepare(text: str) -> Prepared:
-    prepared = await Documents(SCHEMA).prepare(text)
+    prepared, _ = await Documents(SCHEMA).prepare(text)
     assert not prepared.errors, prepared.errors
     return prepared
 

@@ -147,7 +147,7 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("name", [n for n in REFUSED if "equal fields" in n or "huge" in n or "exponential" in n])
 async def test_what_is_dear_to_validate_is_refused_before_it_is_validated(validated: list[Any], name: str) -> None:
-    prepared = await Documents(SCHEMA._schema).prepare(REFUSED[name])
+    prepared, _ = await Documents(SCHEMA._schema).prepare(REFUSED[name])
     assert prepared.errors
     assert validated == []
 
@@ -193,7 +193,7 @@ async def test_the_documents_of_a_frontend_pass(people: People) -> None:
         }}
         fragment user on User {{ {user} }}"""
     for text in (dashboard, LOG_IN, SUBMIT, DECIDE):
-        prepared = await Documents(SCHEMA._schema).prepare(text)
+        prepared, _ = await Documents(SCHEMA._schema).prepare(text)
         assert prepared.errors == ()
     assert "errors" not in await people.grace.send(dashboard)
 
@@ -209,8 +209,8 @@ async def test_a_spread_fragment_counts_where_it_is_spread() -> None:
     once = "{ ...P } fragment P on Query { " + page + " }"
     often = "{ " + " ".join(f"a{i}: fuelRequests(first: 100) {{ nodes {{ ...N }} }}" for i in range(40))
     often += " } fragment N on FuelRequest { id status litres requester { id username } decidedBy { id username } }"
-    assert (await documents.prepare(once)).errors == ()
-    assert (await documents.prepare(often)).errors
+    assert (await documents.prepare(once))[0].errors == ()
+    assert (await documents.prepare(often))[0].errors
 
 
 async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> None:
@@ -220,8 +220,8 @@ async def test_a_connection_whose_entries_are_in_a_fragment_counts_as_one() -> N
     inline = "{ " + " ".join(f"a{i}: fuelRequests {{ nodes {{ ...N }} }}" for i in range(100)) + " }"
     inline += f" fragment N on FuelRequest {fields}"
     documents = Documents(SCHEMA._schema)
-    assert (await documents.prepare(inline)).errors
-    assert (await documents.prepare(text)).errors
+    assert (await documents.prepare(inline))[0].errors
+    assert (await documents.prepare(text))[0].errors
 
 
 async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch:
     monkeypatch.setattr(gql_app.execution.documents, "CACHED_CHARACTERS", 1_000)
     remembering = Documents(SCHEMA._schema)
     texts = [f"{{ {' '.join(f'a{n}{i}: __typename' for i in range(9))} }}" for n in range(30)]
-    latest = [await remembering.prepare(text) for text in texts][-1]
-    assert await remembering.prepare(texts[-1]) is latest
+    latest = [(await remembering.prepare(text))[0] for text in texts][-1]
+    assert (await remembering.prepare(texts[-1]))[0] is latest
     assert len(remembering._cache) == 1_000 // max(map(len, texts))
     assert remembering._characters == sum(map(len, remembering._cache)) <= 1_000
