@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.dev-ready
 INPUTS := pyproject.toml hatch_build.py requirements/run.txt requirements/build.txt $(shell find frontend -type f -not -path '*/node_modules/*')
 
-.PHONY: run test lint bench bench-plot torture property schema lock clean
+.PHONY: run test lint bench abuse bench-plot torture property schema lock clean
 
 run: $(READY)
 	$(BIN)/gql-app serve --demo --port $(PORT)
@@ -28,6 +28,9 @@ schema: $(READY)
 
 bench: $(DEV_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+abuse: $(DEV_READY)  ## what a bystander feels while somebody abuses the service (5 minutes)
+	$(BIN)/python -m benchmarks.abuse $(ARGS)
 
 bench-plot: $(DEV_READY)  ## docs/images/fanout.svg from the latest results
 	$(BIN)/python -m benchmarks.plot

@@ -1,6 +1,7 @@
 """A few threads for many who ask: they take turns, by address and by the line that they ask on."""
 
 import asyncio
+import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,9 @@ from gql_app.errors import RateLimited
 from gql_app.limiter.addresses import network_of
 
 T = TypeVar("T")
+
+PAUSE = 1.0
+"""Seconds, on average, after which one is told that one has too much waiting already."""
 
 
 class Whose(NamedTuple):
@@ -67,6 +71,8 @@ class FairQueue:
         if lines is not None and (
             lines.count >= self._per_address or len(lines.waiting.get(line, ())) >= self._per_line
         ):
+            # Or a client that asks again at once would be refused as fast as it can ask.
+            await asyncio.sleep(random.uniform(PAUSE / 2, PAUSE * 3 / 2))  # noqa: S311  (jitter, not a secret)
             raise self._refusal()
         if self._count >= self._at_all:
             self._make_room(lines.count if lines is not None else 0)

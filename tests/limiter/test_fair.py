@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gql_app.errors import RateLimited
-from gql_app.limiter import FairQueue, Whose
+from gql_app.limiter import FairQueue, Whose, fair
 
 MALLORY, ADA = "10.6.6.6", "10.0.0.1"
 
@@ -48,10 +48,14 @@ async def test_addresses_take_turns_and_so_do_the_lines_of_one(queue: FairQueue)
     assert held.order == ["m0", "m1", "a1", "c1", "a2", "m2", "m3"]
 
 
-async def test_one_line_and_one_address_may_have_only_so_much_waiting(queue: FairQueue) -> None:
+async def test_one_line_and_one_address_may_have_only_so_much_waiting(
+    queue: FairQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = Held()
+    monkeypatch.setattr(fair, "PAUSE", 0.0)
     mine = await begin(queue, held, Whose(MALLORY, "m"), *"012345678")  # one runs, four wait
     more = await begin(queue, held, Whose(MALLORY, "n"), *"0123")
+    await asyncio.wait((*mine, *more), timeout=0.05)
     refused = [each for each in (*mine, *more) if each.done()]
     assert len(refused) == 4 + 2
     for each in refused:
