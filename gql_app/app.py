@@ -119,6 +119,10 @@ class App:
             if self.db.is_sqlite:  # which is migrated right there
                 await renew(self.db, self.application.models)
             await note_what_is_tracked(self.db, self.application.models)
+            if self.settings.production and (feed or deliver):
+                for vertical in self.application.verticals:
+                    if vertical.safe is not None:
+                        await vertical.safe(self)
             await stack.enter_async_context(self.doorbell.connected())
             await stack.enter_async_context(self.sequencer.running())
             await stack.enter_async_context(self.intake.running())
@@ -244,8 +248,9 @@ def create_asgi(app: App) -> ASGIApp:
 
     settings = app.settings
     budgets = Budgets(settings.address_budget, settings.viewer_budget)
-    engine = Engine(build(app.application.verticals, fast=settings.fast), fast=settings.fast, budgets=budgets)
-    page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox)
+    schema = build(app.application.verticals, fast=settings.fast)
+    engine = Engine(schema, fast=settings.fast, budgets=budgets, introspection=settings.introspection)
+    page = partial(graphiql_page, demo=settings.demo, mailbox=settings.mailbox, shown=settings.graphiql)
     trusted = TrustedDocuments.read(settings.documents, only=settings.documents_only)
     http = HttpEndpoint(engine, app.make_context, page, app.stopping, trusted)
     websocket = WebSocketEndpoint(engine, app.make_context, lambda: app.feed.cursor, trusted, fast=settings.fast)
@@ -281,9 +286,11 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
 def _routes(app: App) -> list[BaseRoute]:
     settings = app.settings
     routes: list[BaseRoute] = [
-        *ops_routes(app.db, app.feed, app.workers.channels, app.backend),
+        *ops_routes(app.db, app.feed, app.workers.channels, app.backend, settings.metrics_token),
         *report_routes(app.db, settings),
-        *page_routes(demo=settings.demo, mailbox=settings.mailbox, version=version("gql-app")),
+        *page_routes(
+            demo=settings.demo, mailbox=settings.mailbox, graphiql=settings.graphiql, version=version("gql-app")
+        ),
     ]
     if settings.mailbox:
         routes += mailbox_routes(app.db, app.feed, app.application.texts, app.stopping)

@@ -48,7 +48,8 @@ class Vertical:
     `resources` makes what a process keeps one of (`Context.resource` has it by its class; what has a `close` is closed
     at the end). `tasks` run as long as a process serves or delivers. `commands` adds commands to `gql-app`: each parser
     sets as its default ``work`` what is to be done, ``async def work(process, args) -> int``. `demo` fills
-    an empty database for `serve --demo` and returns what is to be said about it. `needs` are verticals without which
+    an empty database for `serve --demo` and returns what is to be said about it. `safe` looks before production begins,
+    and raises ConfigurationError where something is unsafe. `needs` are verticals without which
     this one cannot be.
     """
 
@@ -71,6 +72,7 @@ class Vertical:
     tasks: tuple[Callable[[Process], Coroutine[Any, Any, None]], ...] = ()
     commands: "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None] | None" = None
     demo: Callable[[Process], Awaitable[str]] | None = None
+    safe: Callable[[Process], Awaitable[None]] | None = None
     needs: "tuple[Vertical, ...]" = ()
 
     @property

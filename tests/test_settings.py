@@ -17,6 +17,7 @@ SAFE = {
     "TWILIO_FROM": "+15005550006",
     "SMTP_URL": "smtp://u:smtp-password@mail.example.test:587",
     "MAIL_FROM": "Fuel <fuel@example.test>",
+    "DATABASE_URL": "postgresql://u:p@db.example.test/fuel",
 }
 
 
@@ -198,11 +199,8 @@ def test_what_is_not_of_this_process_is_read_alone(here: Path) -> None:
 
 
 def test_secrets_print_as_stars() -> None:
-    settings = read(
-        **SAFE,
-        DATABASE_URL="postgresql://u:database-password@h/d",
-        BROADCAST_URL="redis://:redis-password@h",
-    )
+    given = {"DATABASE_URL": "postgresql://u:database-password@h/d", "BROADCAST_URL": "redis://:redis-password@h"}
+    settings = read(**{**SAFE, **given})
     assert settings.twilio is not None
     assert settings.smtp is not None
     for shown in (repr(settings), str(settings), f"{settings}", f"{settings!s:>10}", "%s" % settings):  # noqa: UP031
@@ -217,3 +215,41 @@ def test_secrets_print_as_stars() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
         Settings().demo = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "https://localhost"),
+        ("PUBLIC_URL", "https://127.0.0.1:8443"),
+        ("PUBLIC_URL", "https://fuel:secret@fuel.example.test"),
+        ("CORS_ORIGINS", "https://app.example.test,http://app.example.test"),
+        ("TWILIO_BASE_URL", "http://twilio.example.test"),
+        ("SESSION_HOURS", str(31 * 24)),
+        ("METRICS_TOKEN", "short"),
+        ("DATABASE_URL", "sqlite:///fuel.db"),
+    ],
+)
+def test_production_refuses_what_is_unsafe_by_its_name(name: str, value: str) -> None:
+    assert "GQL_APP_" + name in refusal(**{**SAFE, name: value})
+
+
+def test_production_takes_sqlite_where_it_is_meant() -> None:
+    assert read(**{**SAFE, "DATABASE_URL": "sqlite:///fuel.db", "ALLOW_SQLITE": "1"}).allow_sqlite
+
+
+def test_graphiql_and_introspection_are_for_development_unless_they_are_switched_on() -> None:
+    assert (read().graphiql, read().introspection) == (True, True)
+    assert (read(**SAFE).graphiql, read(**SAFE).introspection) == (False, False)
+    switched = read(**SAFE, GRAPHIQL="1", INTROSPECTION="1")
+    assert (switched.graphiql, switched.introspection) == (True, True)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("hush-hush-hush-hush\n")
+    assert read(METRICS_TOKEN_FILE=str(file)).metrics_token == "hush-hush-hush-hush"
+    file.write_text("postgresql://u:hush@h/d\n")
+    assert read(DATABASE_URL_FILE=str(file)).database_url.reveal() == "postgresql+asyncpg://u:hush@h/d"
+    assert "not both" in refusal(DATABASE_URL="sqlite:///x.db", DATABASE_URL_FILE=str(file))
+    assert "DATABASE_URL_FILE cannot be read" in refusal(DATABASE_URL_FILE=str(tmp_path / "nowhere"))

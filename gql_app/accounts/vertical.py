@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gql_app.accounts import commands, rules
+from gql_app.accounts import commands, published, rules
 from gql_app.accounts.graphql import AccountQueries, AccountSubscriptions, PremiumUser, StandardUser, users_by_public_id
 from gql_app.accounts.models import AuthSession, User
 from gql_app.accounts.mutations import AccountMutations
@@ -26,6 +26,7 @@ ACCOUNTS = Vertical(
     roles=(Role,),
     resources=lambda settings: (Passwords(settings.bcrypt_cost),),
     commands=commands.add_to,
+    safe=published.refuse_demo_people,
     templates=rules.TEMPLATES,
     rules=(rules.welcome, rules.welcome_premium, rules.warn_old_address, rules.warn_of_new_password),
 )

@@ -15,12 +15,14 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     InlineFragmentNode,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
     Visitor,
     VisitorAction,
     parse,
+    specified_rules,
     validate,
     visit,
 )
@@ -92,8 +94,10 @@ _ABORTED = "Parsing aborted"
 class Documents:
     """Prepares documents for one schema; the most recent ones are remembered."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool = True) -> None:
+        """``introspection``: whether the schema may be asked about."""
         self._schema = schema
+        self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._sizes = Sizes.of(schema)
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
         self._characters = 0
@@ -167,7 +171,7 @@ class Documents:
 
     def _validated(self, read: "_Read") -> Prepared:
         document = read.document
-        if errors := validate(self._schema, document, max_errors=10, hide_suggestions=True):
+        if errors := validate(self._schema, document, self._rules, max_errors=10, hide_suggestions=True):
             told = tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
             return Prepared(None, told)
         resume = _resume_variables(document)

@@ -69,7 +69,14 @@ Running = Subscription | PlainSubscription
 class Engine:
     """Executes operations of one schema."""
 
-    def __init__(self, schema: strawberry.Schema, *, fast: bool = True, budgets: Budgets | None = None) -> None:
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        *,
+        fast: bool = True,
+        budgets: Budgets | None = None,
+        introspection: bool = True,
+    ) -> None:
         """``fast``: by plans, otherwise graphql-core's executor does it alone. Without ``budgets`` there are no limits
         over time.
 
@@ -85,7 +92,7 @@ class Engine:
         self._schema = schema._schema
         self._fast = fast
         self._kind: type[Executor[Any]] = PlanningExecutor if fast else Executor
-        self._documents = Documents(self._schema)
+        self._documents = Documents(self._schema, introspection=introspection)
         self._groups = Groups()
         self._budgets = budgets
         self._dear = asyncio.Semaphore(DEAR_AT_ONCE)

@@ -1,6 +1,7 @@
 """``/healthz``: the process runs. ``/readyz``: it can do its work. ``/metrics``: numbers for Prometheus."""
 
 import contextlib
+import secrets
 from collections.abc import Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
@@ -18,6 +19,7 @@ from gql_app.changes.feed import Feed
 from gql_app.db import Database
 from gql_app.deliveries.models import Delivery
 from gql_app.deliveries.worker import ChannelWorker
+from gql_app.settings import Secret
 
 
 def _backlog(session: Session) -> dict[tuple[str, str], int]:
@@ -34,8 +36,13 @@ def _backlog(session: Session) -> dict[tuple[str, str], int]:
 
 
 def ops_routes(
-    db: Database, feed: Feed, channels: Sequence[ChannelWorker], backend: ReconnectingBackend | None
+    db: Database,
+    feed: Feed,
+    channels: Sequence[ChannelWorker],
+    backend: ReconnectingBackend | None,
+    metrics_token: Secret | None = None,
 ) -> list[Route]:
+    """With a token, `/metrics` is for those who send it: `Authorization: Bearer …`."""
     registry = CollectorRegistry()
     watches = Gauge("gql_app_watches", "Open subscriptions in this process", registry=registry)
     position = Gauge("gql_app_feed_position", "How far this process has read the change log", registry=registry)
@@ -61,6 +68,11 @@ def ops_routes(
         return JSONResponse({"status": status, "problems": problems, "logHead": end, "feedPosition": feed.position})
 
     async def metrics(request: Request) -> Response:
+        if metrics_token is not None:
+            given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+            if not secrets.compare_digest(given, f"Bearer {metrics_token.reveal()}".encode()):
+                said = "Send the token of GQL_APP_METRICS_TOKEN as Authorization: Bearer.\n"
+                return PlainTextResponse(said, 401, {"WWW-Authenticate": "Bearer"})
         watches.set(feed.watches)
         position.set(feed.position)
         backlog.clear()

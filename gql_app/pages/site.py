@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -54,9 +54,9 @@ _HASHED_NAME = re.compile(r"-[A-Z0-9]{8}\.\w+$")  # as the bundler names what ne
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def page_routes(*, demo: bool, mailbox: bool, version: str) -> list[BaseRoute]:
+def page_routes(*, demo: bool, mailbox: bool, version: str, graphiql: bool = True) -> list[BaseRoute]:
     """The start page, the assets and, with `mailbox`, its page (over `/mailbox/messages` and `/stream`)."""
-    start = _page("start.html", demo=demo, mailbox=mailbox, version=version)
+    start = _page("start.html", demo=demo, mailbox=mailbox, graphiql=graphiql, version=version)
     routes: list[BaseRoute] = [
         Route("/", start, methods=["GET"], name="start"),
         Mount("/assets", Assets(directory=_STATIC), name="assets"),
@@ -66,8 +66,10 @@ def page_routes(*, demo: bool, mailbox: bool, version: str) -> list[BaseRoute]:
     return routes
 
 
-def graphiql_page(*, demo: bool, mailbox: bool) -> Response:
-    """GraphiQL, or a 503 that says how to build it when this checkout never did."""
+def graphiql_page(*, demo: bool, mailbox: bool, shown: bool = True) -> Response:
+    """GraphiQL; a 404 where it is not shown, or a 503 that says how to build it when this checkout never did."""
+    if not shown:
+        return PlainTextResponse("This is a GraphQL API for programs.", 404)
     if not _BUNDLE.exists():
         return _html("graphiql_missing.html", {}, status_code=503)
     return _html("graphiql.html", {"demo": demo, "mailbox": mailbox})

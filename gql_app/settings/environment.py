@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from gql_app.errors import ConfigurationError
 
 PREFIX = "GQL_APP_"
+FILE = "_FILE"
 DEFAULT_APP = "gql_app.demo.verticals:DEMO"
 
 
@@ -42,8 +43,18 @@ class Environment:
             raise ConfigurationError(f"There is no setting called {' or '.join(sorted(unknown))}")
 
     def text(self, name: str, default: str) -> str:
-        self._asked.add(PREFIX + name)
-        return self._values.get(PREFIX + name, "").strip() or default
+        """The value, or what the file holds that ``…_FILE`` names: a secret that an orchestrator mounts."""
+        self._asked |= {PREFIX + name, PREFIX + name + FILE}
+        value, place = (self._values.get(PREFIX + each, "").strip() for each in (name, name + FILE))
+        if not place:
+            return value or default
+        if value:
+            raise ConfigurationError(f"Set {PREFIX}{name} or {PREFIX}{name}{FILE}, and not both")
+        try:
+            return Path(place).read_text(encoding="utf-8").strip() or default
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ConfigurationError(f"The file of {PREFIX}{name}{FILE} cannot be read: {reason}") from error
 
     def list(self, name: str) -> tuple[str, ...]:
         """What stands between commas."""

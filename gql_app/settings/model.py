@@ -49,6 +49,13 @@ class Settings:
     """Points that one address may have computed in 10 seconds: of about 10 microseconds of a core. 0: any number."""
     viewer_budget: int = 100_000
     """The same for one signed-in person."""
+    graphiql: bool = True
+    introspection: bool = True
+    """Whether the schema may be asked about. GraphiQL and code generators do so."""
+    metrics_token: Secret | None = None
+    """What `/metrics` asks for; None: nothing."""
+    allow_sqlite: bool = False
+    """In production: an embedded database is meant."""
     limits: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     """How often in how many seconds, in place of what the limits of these names say. None: without a limit."""
     keep_alive: timedelta = timedelta(seconds=75)
@@ -84,6 +91,8 @@ class Settings:
             ConfigurationError: a value cannot be used; the message names the variable and says what it takes.
         """
         env = Environment(os.environ if environ is None else environ, dotenv=environ is None)
+        environment = env.choice("ENVIRONMENT", "development", ("development", "production"))
+        is_production = environment == "production"
         values: dict[str, object] = {
             "database_url": Secret(database_url(env.text("DATABASE_URL", DEFAULT_DATABASE_URL))),
             "broadcast_url": Secret(broadcast_url(env)),
@@ -91,7 +100,7 @@ class Settings:
             "smtp": smtp(env),
             "mail_from": mail_from(env),
             "public_url": env.url("PUBLIC_URL", "http://127.0.0.1:8000"),
-            "environment": env.choice("ENVIRONMENT", "development", ("development", "production")),
+            "environment": environment,
             "cors_origins": cors_origins(env),
             "allowed_hosts": allowed_hosts(env),
             "trusted_proxies": trusted_proxies(env),
@@ -99,6 +108,10 @@ class Settings:
             "connections_per_address": env.number("CONNECTIONS_PER_ADDRESS", 1_000, 1, 1_000_000),
             "address_budget": env.number("ADDRESS_BUDGET", 200_000, 0, 999_999_999),
             "viewer_budget": env.number("VIEWER_BUDGET", 100_000, 0, 999_999_999),
+            "graphiql": env.flag("GRAPHIQL", not is_production),
+            "introspection": env.flag("INTROSPECTION", not is_production),
+            "metrics_token": Secret(token) if (token := env.text("METRICS_TOKEN", "")) else None,
+            "allow_sqlite": env.flag("ALLOW_SQLITE", False),
             "limits": limits(env),
             "keep_alive": timedelta(seconds=env.number("KEEP_ALIVE_SECONDS", 75, 1, 3600)),
             "bcrypt_cost": env.number("BCRYPT_COST", 12, 4, 16),

@@ -38,3 +38,10 @@ async def test_the_second_decision_gets_conflict_and_changes_nothing(people: Peo
     assert await server.app.feed.look() == max(before, server.app.feed.position)
     status = await people.ada.data("query ($id: ID!) { fuelRequest(id: $id) { status } }", id=request_id)
     assert status == {"status": "REJECTED"}
+
+
+async def test_nobody_decides_her_own_request(people: People) -> None:
+    mine = await submit(people.grace)
+    refused = await people.grace.data(DECIDE, id=mine)
+    assert [(each["code"], each["field"]) for each in refused["errors"]] == [("INVALID", ["input", "id"])]
+    await decide(people.root, mine)  # an admin may, where it is not her own

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from gql_app.app import App
 from gql_app.errors import ConfigurationError
 from gql_app.limiter.addresses import is_within, network_of
-from gql_app.settings import Settings
+from gql_app.settings import Secret, Settings
 from gql_app.testing.server import Running, serving
 from gql_app.transport.door import Hosts, origin_of
 
@@ -276,3 +276,34 @@ def test_what_these_settings_take() -> None:
     settings = Settings.from_environment({f"GQL_APP_{name}": value for name, value in given.items()})
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
     assert settings.allowed_hosts == ("a.example", ".b.example")
+
+
+# What is switched off in production
+
+
+async def test_without_graphiql_a_browser_finds_a_word_and_the_start_page_no_link(settings: Settings) -> None:
+    async with serving(replace(settings, graphiql=False)) as server, httpx.AsyncClient() as http:
+        page = await http.get(server.url + "/graphql", headers={"Accept": "text/html"})
+        assert (page.status_code, page.text) == (404, "This is a GraphQL API for programs.")
+        assert 'href="/graphql"' not in (await http.get(server.url + "/")).text
+        assert (await ask(server, "localhost")).json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize("asked", ["{ __schema { types { name } } }", '{ __type(name: "User") { name } }'])
+async def test_without_introspection_the_schema_is_told_to_nobody(settings: Settings, asked: str) -> None:
+    async with serving(replace(settings, introspection=False)) as server, httpx.AsyncClient() as http:
+        answer = (await http.post(server.url + "/graphql", json={"query": asked})).json()
+        assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        assert "introspection has been disabled" in answer["errors"][0]["message"]
+        assert (await ask(server, "localhost")).json() == {"data": {"__typename": "Query"}}
+
+
+async def test_metrics_may_need_a_token(settings: Settings) -> None:
+    token = "a-token-of-some-length"
+    async with serving(replace(settings, metrics_token=Secret(token))) as server, httpx.AsyncClient() as http:
+        for given in ("", "Bearer wrong", token, "Bearer ü"):
+            raw = [(b"Authorization", given.encode())]
+            assert (await http.get(server.url + "/metrics", headers=raw)).status_code == 401
+        answer = await http.get(server.url + "/metrics", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200
+        assert (await http.get(server.url + "/readyz")).status_code == 200

@@ -46,7 +46,9 @@ def decide_fuel_request(
     status: Annotated[FuelRequestStatus, "APPROVED or REJECTED."],
     note: Note = None,
 ) -> models.FuelRequest:
-    """Approve or reject, once: the second decision gets CONFLICT. For approvers."""
+    """Approve or reject, once: the second decision gets CONFLICT. For approvers, and not for one's own request."""
+    if request.requester_id == viewer.id:
+        raise Invalid("Somebody else has to decide your own request.", field="id")
     if status is FuelRequestStatus.PENDING:
         raise Invalid("Decide for APPROVED or REJECTED.", field="status")
     note = clean_text(note, field="note", longest=NOTE_LENGTH)
