@@ -30,13 +30,14 @@ from gql_app.changes.sequencer import Sequencer
 from gql_app.changes.tasks import stop_task
 from gql_app.db import Database
 from gql_app.deliveries.captured import CapturedSender
+from gql_app.deliveries.composing import Mailbox
 from gql_app.deliveries.mail import SmtpSender
 from gql_app.deliveries.models import Channel
 from gql_app.deliveries.reports import PATH, report_routes
 from gql_app.deliveries.senders import Sender
 from gql_app.deliveries.sms import TwilioSender
 from gql_app.deliveries.workers import Workers
-from gql_app.errors import Unavailable
+from gql_app.errors import ConfigurationError, Unavailable
 from gql_app.execution.engine import Engine
 from gql_app.execution.trusted import TrustedDocuments
 from gql_app.limiter import Budgets, Limiter, Rate, scope_of
@@ -76,6 +77,7 @@ class App:
             ConfigurationError: GQL_APP_APP does not name verticals, or they do not fit together.
         """
         settings.refuse_unsafe()
+        _mailbox(settings)
         self.settings = settings
         self.application = named(settings.app) if verticals is None else Application(verticals)
         self.db = Database(database_url(settings.database_url.reveal()), patient=patient, fast=settings.fast)
@@ -218,9 +220,18 @@ def senders(settings: Settings, application: Application) -> list[Sender]:
         if settings.twilio
         else CapturedSender(Channel.SMS)
     )
-    mail: Sender = SmtpSender(settings.smtp, settings.mail_from) if settings.smtp else CapturedSender(Channel.EMAIL)
+    mail: Sender = CapturedSender(Channel.EMAIL)
+    if settings.smtp is not None:
+        mail = SmtpSender(settings.smtp, settings.mail_from)
     others = [make(settings) for each in application.verticals for make in each.channels.values()]
     return [sms, mail, *others]
+
+
+def _mailbox(settings: Settings) -> Mailbox:
+    try:
+        return Mailbox.parse(settings.mail_from)
+    except ValueError as error:
+        raise ConfigurationError(f"GQL_APP_MAIL_FROM cannot be the sender of mails: {error}.") from error
 
 
 def _status_callback(settings: Settings) -> str | None:

@@ -15,6 +15,7 @@ SAFE = {
     "TWILIO_ACCOUNT_SID": "AC1",
     "TWILIO_AUTH_TOKEN": "twilio-token",
     "TWILIO_FROM": "+15005550006",
+    "SMS_COUNTRIES": "DE",
     "SMTP_URL": "smtp://u:smtp-password@mail.example.test:587",
     "MAIL_FROM": "Fuel <fuel@example.test>",
     "DATABASE_URL": "postgresql://u:p@db.example.test/fuel",
@@ -253,3 +254,7 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     assert read(DATABASE_URL_FILE=str(file)).database_url.reveal() == "postgresql+asyncpg://u:hush@h/d"
     assert "not both" in refusal(DATABASE_URL="sqlite:///x.db", DATABASE_URL_FILE=str(file))
     assert "DATABASE_URL_FILE cannot be read" in refusal(DATABASE_URL_FILE=str(tmp_path / "nowhere"))
+
+
+def test_production_asks_where_a_messaging_service_may_send() -> None:
+    assert "GQL_APP_SMS_COUNTRIES" in refusal(**{**SAFE, "TWILIO_FROM": "MG1", "SMS_COUNTRIES": ""})

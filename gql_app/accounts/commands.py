@@ -5,7 +5,7 @@ import getpass
 import sys
 from typing import Any
 
-from gql_app.accounts import service
+from gql_app.accounts import names, service
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
 from gql_app.accounts.service import NewUser
@@ -38,8 +38,8 @@ def _password() -> str:
 
 async def add(process: Process, args: argparse.Namespace) -> int:
     password = _password()
-    username, email = service.clean_username(args.username), service.clean_email(args.email)
-    phone = service.clean_phone_number(args.phone)
+    username, email = names.clean_username(args.username), names.clean_email(args.email)
+    phone = names.clean_phone_number(args.phone)
     hashed = await process.resource(Passwords).hash(password, personal=(username, email))
     role = Role[args.role.upper()]
     user, _ = await process.db.write(service.sign_up, NewUser(username, email, hashed, phone, args.premium, role), None)

@@ -6,7 +6,7 @@ from datetime import datetime
 import strawberry
 from sqlalchemy.orm import Session as DbSession
 
-from gql_app.accounts import models, service, tickets
+from gql_app.accounts import models, names, service, tickets
 from gql_app.accounts.graphql import User
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
@@ -143,8 +143,8 @@ class AccountMutations:
     @faults_as(SignUpPayload)
     async def sign_up(self, info: Info, input: SignUpInput) -> SignUpPayload:
         context = info.context
-        username, email = service.clean_username(input.username), service.clean_email(input.email)
-        phone_number = service.clean_phone_number(input.phone_number)
+        username, email = names.clean_username(input.username), names.clean_email(input.email)
+        phone_number = names.clean_phone_number(input.phone_number, countries=context.settings.sms_countries)
         await context.resource(Limiter).spend(PER_ADDRESS, network_of(context.client))
         hashed = await context.resource(Passwords).hash(input.password, personal=(username, email), whose=context.whose)
         new = NewUser(username, email, hashed, phone_number, premium=input.plan is Plan.PREMIUM)
@@ -155,7 +155,7 @@ class AccountMutations:
     @faults_as(LogInPayload)
     async def log_in(self, info: Info, input: LogInInput) -> LogInPayload:
         context = info.context
-        async with attempt(context.resource(Limiter), input.username, context.client):
+        async with attempt(context.resource(Limiter), input.username.strip(), context.client):
             found = await context.look_up(service.credentials, input.username)
             user_id, hashed = found or (0, None)
             passwords = context.resource(Passwords)
@@ -176,7 +176,7 @@ class AccountMutations:
     @faults_as(ChangeEmailPayload)
     async def change_email(self, info: Info, input: ChangeEmailInput) -> ChangeEmailPayload:
         viewer = info.context.require_viewer()
-        email = service.clean_email(input.new_email, field="newEmail")
+        email = names.clean_email(input.new_email, field="newEmail")
         checked = await _checked_hash(info.context, viewer, input.password, field="password")
         user = await info.context.write(service.change_email, viewer, checked, email)
         return ChangeEmailPayload(user=User.of(user))
@@ -201,7 +201,7 @@ class AccountMutations:
         if input.phone_number is None:
             found = await info.context.look_up(_own, viewer.id)
             return UpdateProfilePayload(user=User.of(found) if found else None)
-        number = service.clean_phone_number(input.phone_number.value)
+        number = names.clean_phone_number(input.phone_number.value, countries=info.context.settings.sms_countries)
         user = await write_once(info, models.User, lambda session: service.update_profile(session, viewer, number))
         return UpdateProfilePayload(user=User.of(user))
 

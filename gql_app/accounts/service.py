@@ -1,25 +1,21 @@
 """What people can do with accounts. Each function is a unit of work, or checks values before one."""
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gql_app.accounts import sessions
 from gql_app.accounts.models import AuthSession, PremiumUser, User
+from gql_app.accounts.names import known_name
 from gql_app.accounts.roles import Role
 from gql_app.accounts.sessions import NewSession
-from gql_app.errors import BadCredentials, Conflict, Forbidden, Invalid, NotFound, Taken
+from gql_app.errors import BadCredentials, Conflict, Forbidden, NotFound, Taken
 from gql_app.viewer import Viewer
-
-_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{2,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +28,6 @@ class NewUser:
     phone_number: str | None = None
     premium: bool = False
     role: Role = Role.USER
-
-
-def clean_username(username: str) -> str:
-    if not _USERNAME.fullmatch(username):
-        raise Invalid(
-            "A username has 3 to 32 letters, digits, dots, hyphens or underscores, and begins with a letter or digit.",
-            field="username",
-        )
-    return username
-
-
-def clean_email(email: str, *, field: str = "email") -> str:
-    """The address in its normal form, in ASCII: not every mail server takes more.
-
-    Raises:
-        Invalid: not an address. Whether it is deliverable is found out by delivering.
-    """
-    try:
-        # test_environment: the domain .test is for tests (RFC 2606) and reaches nobody.
-        checked = validate_email(email, check_deliverability=False, allow_smtputf8=False, test_environment=True)
-        address = checked.ascii_email or checked.normalized
-        if "=?" in address:  # the email package would read it as an encoded word (RFC 2047), and write another address
-            raise EmailNotValidError
-        return address
-    except (EmailNotValidError, UnicodeError) as error:
-        raise Invalid("That is not an e-mail address.", field=field) from error
-
-
-def clean_phone_number(number: str | None, *, field: str = "phoneNumber") -> str | None:
-    """The number in E.164 (``+4915112345678``); None and the empty string are no number."""
-    if not number:
-        return None
-    try:
-        parsed = phonenumbers.parse(number, None)
-    except (phonenumbers.NumberParseException, UnicodeError) as error:
-        raise Invalid("Write the phone number with its country code, like +4915112345678.", field=field) from error
-    if not phonenumbers.is_possible_number(parsed):
-        raise Invalid("There is no phone number of that length in that country.", field=field)
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def sign_up(session: Session, new: NewUser, lifetime: timedelta | None) -> tuple[User, NewSession | None]:
@@ -91,10 +48,11 @@ def sign_up(session: Session, new: NewUser, lifetime: timedelta | None) -> tuple
 
 def credentials(session: Session, username: str) -> tuple[int, str] | None:
     """The id and password hash of the user with this name, to be checked outside of any transaction."""
-    if not _USERNAME.fullmatch(username):
+    name = known_name(username)
+    if name is None:
         return None
     row = session.execute(
-        select(User.id, User.password_hash).where(func.lower(User.username) == username.lower())
+        select(User.id, User.password_hash).where(func.lower(User.username) == name.lower())
     ).one_or_none()
     return None if row is None else (row[0], row[1])
 

@@ -13,5 +13,6 @@ senders    what a channel must do, and how it says that it failed
 sms · mail · captured   Twilio, SMTP, and the development mailbox
 texts · values          what a message says: frozen with the change, rendered when it is sent or shown
 templates · gsm7        the files that it is rendered from
+composing  a mail's headers and parts, byte for byte
 service · graphql       what the API shows of it
 """

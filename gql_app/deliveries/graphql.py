@@ -66,7 +66,12 @@ class DeliveryAttempt:
     provider_id: str | None
     fault: Fault | None = strawberry.field(description="Whose fault it was; null where nobody knows.")
     error_code: str | None
-    error: str | None
+    said: strawberry.Private[str | None] = None
+
+    @strawberry.field(description="What the provider answered, in its own words. For admins; null for others.")
+    def error(self, info: Info) -> str | None:
+        viewer = info.context.viewer
+        return self.said if viewer is not None and viewer.is_admin else None
 
     @classmethod
     def of(cls, row: models.DeliveryAttempt) -> "DeliveryAttempt":
@@ -78,7 +83,7 @@ class DeliveryAttempt:
             provider_id=row.provider_id,
             fault=row.fault,
             error_code=row.error_code,
-            error=row.error,
+            said=row.error,
         )
 
 

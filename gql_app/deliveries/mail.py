@@ -4,12 +4,11 @@ import asyncio
 import re
 import ssl
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from datetime import datetime
 
 import aiosmtplib
 
+from gql_app.deliveries.composing import Mailbox, compose
 from gql_app.deliveries.models import Channel, Fault
 from gql_app.deliveries.senders import (
     SEND_TIMEOUT,
@@ -38,9 +37,8 @@ class SmtpSender:
 
     def __init__(self, settings: Smtp, mail_from: str, *, timeout: float = SEND_TIMEOUT) -> None:
         self._settings = settings
-        self._from = mail_from
+        self._from = Mailbox.parse(mail_from)
         self._timeout = timeout
-        self._domain = parseaddr(mail_from)[1].rpartition("@")[2] or "localhost"
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._tls = ssl.create_default_context()
 
@@ -68,7 +66,7 @@ class SmtpSender:
                 raise (Ambiguous(late) if begun else TransientFailure(late)) from error
             finally:
                 client.close()
-        return Receipt(str(mail["Message-ID"]))
+        return Receipt(f"<{message.id}@{self._from.domain}>")
 
     async def find(self, message: Outgoing, since: datetime) -> Sequence[Receipt]:
         """SMTP knows no look-up."""
@@ -77,18 +75,13 @@ class SmtpSender:
     async def close(self) -> None:
         """Nothing is kept open between two mails."""
 
-    def _compose(self, message: Outgoing) -> EmailMessage:
-        mail = EmailMessage()
-        mail["From"] = self._from
-        mail["To"] = message.recipient
-        mail["Subject"] = message.subject or ""
-        mail["Date"] = format_datetime(datetime.now(UTC))
-        mail["Message-ID"] = f"<{message.id}@{self._domain}>"
-        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office replies away
-        mail.set_content(message.body)
-        if message.html:
-            mail.add_alternative(message.html, subtype="html")
-        return mail
+    def _compose(self, message: Outgoing) -> bytes:
+        try:
+            return compose(
+                self._from, message.recipient, message.subject or "", str(message.id), message.body, message.html
+            )
+        except ValueError as error:
+            raise PermanentFailure(f"the mail cannot be written: {error}", fault=Fault.RECIPIENT) from error
 
     async def _connect(self, client: aiosmtplib.SMTP) -> None:
         """Until here nothing has been handed over: whatever fails can be tried again."""
@@ -103,9 +96,9 @@ class SmtpSender:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise TransientFailure(f"the mail server cannot be reached: {type(error).__name__}") from error
 
-    async def _hand_over(self, client: aiosmtplib.SMTP, mail: EmailMessage, recipient: str) -> None:
+    async def _hand_over(self, client: aiosmtplib.SMTP, mail: bytes, recipient: str) -> None:
         try:
-            await client.send_message(mail, sender=parseaddr(self._from)[1], recipients=[recipient])
+            await client.sendmail(self._from.address, [recipient], mail)
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused = error.recipients[0]
             raise _refusal(refused.code, refused.message) from error

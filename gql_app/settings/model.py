@@ -20,6 +20,7 @@ from gql_app.settings.values import (
     database_url,
     limits,
     mail_from,
+    sms_countries,
     smtp,
     trusted_proxies,
     twilio,
@@ -56,6 +57,8 @@ class Settings:
     """What `/metrics` asks for; None: nothing."""
     allow_sqlite: bool = False
     """In production: an embedded database is meant."""
+    sms_countries: tuple[str, ...] = ()
+    """Where phone numbers may be, as ISO 3166 writes countries. None: everywhere."""
     limits: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     """How often in how many seconds, in place of what the limits of these names say. None: without a limit."""
     keep_alive: timedelta = timedelta(seconds=75)
@@ -112,6 +115,7 @@ class Settings:
             "introspection": env.flag("INTROSPECTION", not is_production),
             "metrics_token": Secret(token) if (token := env.text("METRICS_TOKEN", "")) else None,
             "allow_sqlite": env.flag("ALLOW_SQLITE", False),
+            "sms_countries": sms_countries(env, twilio(env)),
             "limits": limits(env),
             "keep_alive": timedelta(seconds=env.number("KEEP_ALIVE_SECONDS", 75, 1, 3600)),
             "bcrypt_cost": env.number("BCRYPT_COST", 12, 4, 16),

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from email.utils import parseaddr
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gql_app.settings.environment import PREFIX
+from gql_app.settings.values import address_of
 
 if TYPE_CHECKING:
     from gql_app.settings.model import Settings
@@ -41,11 +41,13 @@ def _providers(settings: "Settings") -> Iterator[str]:
         yield "TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM must be set"
     elif settings.twilio.base_url is not None and not settings.twilio.base_url.startswith("https://"):
         yield "TWILIO_BASE_URL must be an https:// address: our token is sent there"
+    elif not settings.sms_countries:
+        yield "SMS_COUNTRIES must say where SMS may go, as DE,AT: a messaging service may send anywhere"
     if settings.smtp is None:
         yield "SMTP_URL must be set"
     elif settings.smtp.tls == "none" and settings.smtp.host not in LOCAL:
         yield "SMTP_URL must encrypt: use smtp://…:587 or smtps://…:465"
-    if parseaddr(settings.mail_from)[1].endswith("@localhost"):
+    if address_of(settings.mail_from).endswith("@localhost"):
         yield "MAIL_FROM must be an address of your own domain"
 
 

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import unquote, urlsplit
+
+import phonenumbers
 
 from gql_app.errors import ConfigurationError
 from gql_app.settings.environment import PREFIX, Environment
@@ -83,9 +84,14 @@ def broadcast_url(env: "Environment") -> str:
 
 def mail_from(env: Environment) -> str:
     value = env.text("MAIL_FROM", "gql_app <no-reply@localhost>")
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]) or "\n" in value or "\r" in value:
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address_of(value)) or not value.isprintable():
         raise ConfigurationError(f"{PREFIX}MAIL_FROM must look like Fuel <fuel@example.org>")
     return value
+
+
+def address_of(sender: str) -> str:
+    """What stands between the last brackets, or all of it."""
+    return sender[:-1].rpartition("<")[2].strip() if sender.endswith(">") else sender.strip()
 
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -107,6 +113,20 @@ def allowed_hosts(env: Environment) -> tuple[str, ...]:
             f"{PREFIX}ALLOWED_HOSTS must be names like api.example.org or .example.org, without port, with commas"
         )
     return names
+
+
+def sms_countries(env: Environment, sender: Twilio | None) -> tuple[str, ...]:
+    """As set, or that of the number that SMS come from; none: everywhere."""
+    named = tuple(each.upper() for each in env.list("SMS_COUNTRIES"))
+    if wrong := [each for each in named if each not in phonenumbers.SUPPORTED_REGIONS]:
+        raise ConfigurationError(f"{PREFIX}SMS_COUNTRIES must be country codes like DE,AT, and {wrong[0]} is none")
+    if named or sender is None or not sender.sender.startswith("+"):
+        return named
+    try:
+        own = phonenumbers.region_code_for_number(phonenumbers.parse(sender.sender, None))
+    except phonenumbers.NumberParseException:
+        return ()
+    return (own,) if own else ()
 
 
 def limits(env: Environment) -> dict[str, tuple[int, int] | None]:

@@ -25,6 +25,7 @@ def production(settings: Settings) -> Settings:
         mail_from="Fuel <fuel@example.test>",
         bcrypt_cost=10,
         allow_sqlite=True,
+        sms_countries=("DE",),
     )
 
 

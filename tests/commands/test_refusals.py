@@ -78,6 +78,7 @@ async def test_production_refuses_the_demo(run: Run) -> None:
         "MAIL_FROM": "Fuel <fuel@example.test>",
         "BCRYPT_COST": "10",
         "ALLOW_SQLITE": "1",
+        "SMS_COUNTRIES": "DE",
     }
     outcome = await run("serve", "--demo", "--port", "0", **safe)
     outcome.refused("--demo")

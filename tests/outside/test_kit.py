@@ -28,7 +28,7 @@ async def test_a_test_of_a_vertical(kind: str, tmp_path: Path) -> None:
             token = (await Client(server.url).data(SIGN_UP))["session"]["token"]
             assert (await Client(server.url, token).data(SUBMIT))["errors"] == []
             (welcome,) = await messages(server.app)
-            assert (welcome.channel, welcome.subject) == ("EMAIL", "Welcome, ada")
+            assert (welcome.channel, welcome.subject) == ("EMAIL", "Welcome")
             assert (await findings(server.app), await watching.unrecorded()) == ([], 0)
             async with server.app.db.writing() as connection:
                 await connection.execute(text("UPDATE fuel_requests SET status = 'APPROVED'"))
