@@ -71,6 +71,18 @@ class StreamTicket(Base):
     expires_at: Mapped[datetime]
 
 
+class KnownDevice(Base):
+    """A device on which a user has signed in. Its token is known to the client only; here is its SHA-256."""
+
+    __tablename__ = "known_devices"
+    __table_args__ = (Index(None, "user_id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
+    device_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    used_at: Mapped[datetime]
+
+
 def _only_hashes(mapper: Mapper[User], connection: object, user: User) -> None:
     if not passwords.is_hash(user.password_hash):
         raise ValueError("a user's password_hash must come from passwords.hash(): nothing else is ever stored")

@@ -1,12 +1,12 @@
 """What people can do with accounts, in the schema."""
 
 import enum
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import strawberry
 from sqlalchemy.orm import Session as DbSession
 
-from gql_app.accounts import models, names, service, tickets
+from gql_app.accounts import devices, models, names, service, tickets
 from gql_app.accounts.graphql import User
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.roles import Role
@@ -19,6 +19,7 @@ from gql_app.api.once import takes_a_key, write_once
 from gql_app.api.payloads import UserError, faults_as
 from gql_app.errors import BadCredentials
 from gql_app.limiter import Limiter, network_of
+from gql_app.limiter.security import note
 from gql_app.viewer import Viewer
 
 
@@ -30,6 +31,12 @@ class Session:
     @classmethod
     def of(cls, new: NewSession) -> "Session":
         return cls(token=new.token, expires_at=new.expires_at)
+
+
+_KEEP_IT = (
+    "Keep it on this device beside the session, and send it with the next `logIn`. It lets nobody in: it says that "
+    "somebody has signed in here before, and so is not locked out by others' guesses at the password."
+)
 
 
 @strawberry.enum
@@ -51,6 +58,9 @@ class SignUpInput:
 class LogInInput:
     username: str
     password: str
+    device_token: str | None = strawberry.field(
+        default=None, description="The `deviceToken` that an earlier sign-in on this device was given."
+    )
 
 
 @strawberry.input
@@ -85,6 +95,7 @@ class SetRoleInput:
 class SignUpPayload:
     user: User | None = None
     session: Session | None = None
+    device_token: str | None = strawberry.field(default=None, description=_KEEP_IT)
     errors: list[UserError] = strawberry.field(default_factory=list)
 
 
@@ -92,6 +103,7 @@ class SignUpPayload:
 class LogInPayload:
     session: Session | None = None
     viewer: User | None = None
+    device_token: str | None = strawberry.field(default=None, description=_KEEP_IT)
     errors: list[UserError] = strawberry.field(default_factory=list)
 
 
@@ -110,6 +122,7 @@ class ChangeEmailPayload:
 class ChangePasswordPayload:
     user: User | None = None
     session: Session | None = None
+    device_token: str | None = strawberry.field(default=None, description=_KEEP_IT)
     errors: list[UserError] = strawberry.field(default_factory=list)
 
 
@@ -148,21 +161,30 @@ class AccountMutations:
         await context.resource(Limiter).spend(PER_ADDRESS, network_of(context.client))
         hashed = await context.resource(Passwords).hash(input.password, personal=(username, email), whose=context.whose)
         new = NewUser(username, email, hashed, phone_number, premium=input.plan is Plan.PREMIUM)
-        user, session = await context.write(service.sign_up, new, context.settings.session_lifetime)
-        return SignUpPayload(user=User.of(user, revealed=True), session=Session.of(session) if session else None)
+        user, session, token = await context.write(_open_account, new, context.settings.session_lifetime)
+        note("signed_up", address=context.client, user=user.id)
+        shown = Session.of(session) if session else None
+        return SignUpPayload(user=User.of(user, revealed=True), session=shown, device_token=token)
 
     @strawberry.mutation(description="Sign in: send the token as `Authorization: Bearer …` from now on.")
     @faults_as(LogInPayload)
     async def log_in(self, info: Info, input: LogInInput) -> LogInPayload:
         context = info.context
-        async with attempt(context.resource(Limiter), input.username.strip(), context.client):
-            found = await context.look_up(service.credentials, input.username)
-            user_id, hashed = found or (0, None)
+        found = await context.look_up(service.credentials, input.username)
+        user_id, hashed = found or (0, None)
+        device = None
+        if input.device_token:
+            device = await context.look_up(devices.known, user_id, input.device_token)
+        async with attempt(context.resource(Limiter), input.username.strip(), context.client, device):
             passwords = context.resource(Passwords)
             if not await passwords.matches(input.password, hashed, whose=context.whose) or hashed is None:
+                note("sign_in_failed", address=context.client, user=user_id or None)
                 raise BadCredentials
-        user, session = await context.write(service.log_in, user_id, hashed, context.settings.session_lifetime)
-        return LogInPayload(session=Session.of(session), viewer=User.of(user, revealed=True))
+        user, session, token = await context.write(
+            service.log_in, user_id, hashed, context.settings.session_lifetime, input.device_token
+        )
+        note("signed_in", address=context.client, user=user.id)
+        return LogInPayload(session=Session.of(session), viewer=User.of(user, revealed=True), device_token=token)
 
     @strawberry.mutation(description="End this session, or all of one's own. Open subscriptions end with it.")
     @faults_as(LogOutPayload)
@@ -179,6 +201,7 @@ class AccountMutations:
         email = names.clean_email(input.new_email, field="newEmail")
         checked = await _checked_hash(info.context, viewer, input.password, field="password")
         user = await info.context.write(service.change_email, viewer, checked, email)
+        note("email_changed", address=info.context.client, user=viewer.id)
         return ChangeEmailPayload(user=User.of(user))
 
     @strawberry.mutation(description="Ends all sessions, and begins a new one.")
@@ -188,10 +211,11 @@ class AccountMutations:
         viewer = context.require_viewer()
         checked = await _checked_hash(context, viewer, input.current_password, field="currentPassword")
         new_hash = await context.resource(Passwords).hash(input.new_password, field="newPassword", whose=context.whose)
-        user, session = await context.write(
+        user, session, token = await context.write(
             service.change_password, viewer, checked, new_hash, context.settings.session_lifetime
         )
-        return ChangePasswordPayload(user=User.of(user), session=Session.of(session))
+        note("password_changed", address=context.client, user=viewer.id)
+        return ChangePasswordPayload(user=User.of(user), session=Session.of(session), device_token=token)
 
     @strawberry.mutation(description="What is left out stays; a phone number of null is removed, and no SMS are sent.")
     @faults_as(UpdateProfilePayload)
@@ -224,6 +248,7 @@ class AccountMutations:
         user = await write_once(
             info, models.User, lambda session: service.set_role(session, viewer, user_id, input.role)
         )
+        note("role_changed", address=info.context.client, user=user.id, role=user.role.name, by=viewer.id)
         return SetRolePayload(user=User.of(user))
 
 
@@ -232,9 +257,15 @@ async def _checked_hash(context: Context, viewer: Viewer, password: str, *, fiel
     async with attempt(context.resource(Limiter), f"user:{viewer.id}", context.client):
         hashed = await context.look_up(service.password_hash, viewer.id)
         if not await context.resource(Passwords).matches(password, hashed, whose=context.whose) or hashed is None:
+            note("password_wrong", address=context.client, user=viewer.id)
             raise BadCredentials("The password is wrong.", field=field)
     return hashed
 
 
 def _own(session: DbSession, user_id: int) -> models.User | None:
     return session.get(models.User, user_id)
+
+
+def _open_account(session: DbSession, new: NewUser, lifetime: timedelta) -> tuple[models.User, NewSession | None, str]:
+    user, begun = service.sign_up(session, new, lifetime)
+    return user, begun, devices.remember(session, user)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from gql_app.accounts import sessions
+from gql_app.accounts import devices, sessions
 from gql_app.accounts.models import AuthSession, PremiumUser, User
 from gql_app.accounts.names import known_name
 from gql_app.accounts.roles import Role
@@ -61,11 +61,13 @@ def password_hash(session: Session, user_id: int) -> str | None:
     return session.scalar(select(User.password_hash).where(User.id == user_id))
 
 
-def log_in(session: Session, user_id: int, checked_hash: str, lifetime: timedelta) -> tuple[User, NewSession]:
-    """Begin a session for a user whose password matched ``checked_hash`` a moment ago."""
+def log_in(
+    session: Session, user_id: int, checked_hash: str, lifetime: timedelta, device_token: str | None = None
+) -> tuple[User, NewSession, str]:
+    """Begin a session for a user whose password matched ``checked_hash`` a moment ago; also the device's token."""
     # Locked, or a session could be begun by the old password after the change has ended all that there were.
     user = _user_with(session, user_id, checked_hash, lock={"read": True, "of": User.__table__})
-    return user, sessions.begin(session, user, lifetime)
+    return user, sessions.begin(session, user, lifetime), devices.remember(session, user, device_token)
 
 
 def log_out(session: Session, viewer: Viewer, *, everywhere: bool) -> None:
@@ -86,12 +88,13 @@ def change_email(session: Session, viewer: Viewer, checked_hash: str, email: str
 
 def change_password(
     session: Session, viewer: Viewer, checked_hash: str, new_hash: str, lifetime: timedelta
-) -> tuple[User, NewSession]:
+) -> tuple[User, NewSession, str]:
     """Every session of the user ends, this one too; she goes on in a new one."""
     user = _user_with(session, viewer.id, checked_hash)
     user.password_hash = new_hash
     sessions.revoke(sessions.sessions_of(session, user.id))
-    return user, sessions.begin(session, user, lifetime)
+    devices.forget(session, user)
+    return user, sessions.begin(session, user, lifetime), devices.remember(session, user)
 
 
 def update_profile(session: Session, viewer: Viewer, phone_number: str | None) -> User:

@@ -25,6 +25,7 @@ from gql_app.changes.tracking import value_of
 from gql_app.deliveries import models, service
 from gql_app.deliveries.models import AttemptOutcome, Channel, DeliveryState, Fault
 from gql_app.deliveries.texts import Texts
+from gql_app.limiter.security import note
 from gql_app.vertical import Vertical
 from gql_app.viewer import Viewer
 
@@ -166,6 +167,8 @@ class DeliveryQueries:
     ) -> Connection[Delivery]:
         viewer = info.context.require_viewer()
         args = PageArgs(first, after, last, before)
+        if viewer.is_admin:
+            note("messages_read_by_admin", address=info.context.client, by=viewer.id)
         return await info.context.read(_page, viewer, filter or DeliveryFilter(), args)
 
 

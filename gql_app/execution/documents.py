@@ -1,9 +1,11 @@
 """Parsing and validating documents, once each: what a frontend sends is the same few texts over and over."""
 
+import gc
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from graphql import (
     SKIP,
@@ -35,6 +37,8 @@ from gql_app.limiter import NOBODY, FairQueue, Whose
 CACHED = 1_000
 CACHED_CHARACTERS = 500_000
 """Of all remembered documents. With its plans a document takes up to 240 bytes per character: 120 MB at the most."""
+SEEN = 10_000
+"""Documents of which it is known that they have come before: by their hash."""
 LARGEST_CACHED = 10_000
 """Characters; a longer document is no frontend's."""
 CHECKED_INLINE = 500
@@ -49,7 +53,7 @@ POINTS = 100_000
 """Points of a budget per second of a core: 10 microseconds each (see `limiter.budget`)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Prepared:
     """A document that was found valid, or why it is not.
 
@@ -92,7 +96,7 @@ _ABORTED = "Parsing aborted"
 
 
 class Documents:
-    """Prepares documents for one schema; the most recent ones are remembered."""
+    """Prepares documents for one schema. Those that come more than once are remembered, the most recent ones."""
 
     def __init__(self, schema: GraphQLSchema, *, introspection: bool = True) -> None:
         """``introspection``: whether the schema may be asked about."""
@@ -100,6 +104,9 @@ class Documents:
         self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._sizes = Sizes.of(schema)
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
+        self._running: WeakValueDictionary[str, Prepared] = WeakValueDictionary()
+        """Those that an operation has at the moment: who subscribes alike shares with the first one."""
+        self._seen: OrderedDict[int, None] = OrderedDict()
         self._characters = 0
         # One thread: with more the event loop would wait for more others at each turn of the interpreter's lock.
         self._checking = FairQueue(
@@ -115,7 +122,7 @@ class Documents:
         self._checking.close()
 
     def knows(self, text: str) -> bool:
-        return text in self._cache
+        return text in self._cache or text in self._running
 
     async def prepare(self, text: str, whose: Whose = NOBODY) -> tuple[Prepared, float]:
         """The document, and what it has cost to check it in points of a budget: none if it was known.
@@ -127,6 +134,9 @@ class Documents:
         if found is not None:
             self._cache.move_to_end(text)
             return found, 0.0
+        if (running := self._running.get(text)) is not None:
+            self._remember(text, running)
+            return running, 0.0
         began = time.thread_time()
         read = self._read(text) if len(text) <= CHECKED_INLINE else text
         if isinstance(read, Prepared):
@@ -137,19 +147,37 @@ class Documents:
             prepared, took = await self._checking.run(whose, self._check, read)
             began = time.thread_time() - took
         points = (time.thread_time() - began) * POINTS
-        if len(text) <= LARGEST_CACHED and text not in self._cache:  # somebody else may have checked it meanwhile
-            self._cache[text] = prepared
-            self._characters += len(text)
-            while len(self._cache) > CACHED or self._characters > CACHED_CHARACTERS:
-                forgotten, _ = self._cache.popitem(last=False)
-                self._characters -= len(forgotten)
+        self._running[text] = prepared
+        if self._was_seen(text):
+            self._remember(text, prepared)
         return prepared, points
+
+    def _was_seen(self, text: str) -> bool:
+        """Whether it has come before. What comes once is not kept: somebody can make up any number of those."""
+        name = hash(text)
+        if name in self._seen:
+            return True
+        self._seen[name] = None
+        if len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
+        return False
+
+    def _remember(self, text: str, prepared: Prepared) -> None:
+        if len(text) > LARGEST_CACHED or text in self._cache:  # somebody else may have checked it meanwhile
+            return
+        self._cache[text] = prepared
+        self._characters += len(text)
+        while len(self._cache) > CACHED or self._characters > CACHED_CHARACTERS:
+            forgotten, _ = self._cache.popitem(last=False)
+            self._characters -= len(forgotten)
 
     def _check(self, read: "str | _Read") -> tuple[Prepared, float]:
         """In a thread; also how many seconds of a core it took."""
         began = time.thread_time()
         found = self._read(read) if isinstance(read, str) else read
         prepared = found if isinstance(found, Prepared) else self._validated(found)
+        # Validation leaves some 25,000 objects that refer to each other. Left to pile up, they are a pause of 150 ms.
+        gc.collect(1)
         return prepared, time.thread_time() - began
 
     def _read(self, text: str) -> "Prepared | _Read":

@@ -4,6 +4,7 @@ addresses    whose address it is that limits count for
 limiter      how often something may be done, counted by all processes or by one
 memory       the counters of one process
 budget       what one may have computed per second
+security     the security log
 fair         a few threads for many who ask: they take turns
 """
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from gql_app.errors import RateLimited
 from gql_app.limiter.memory import BoundedMemory
+from gql_app.limiter.security import note
 
 T = TypeVar("T")
 
@@ -51,6 +52,8 @@ class Limit:
     times: int
     seconds: int
     told: str = "Too many attempts; try again later."
+    by_address: bool = False
+    """Whether the last of what it is counted for is an address."""
 
 
 class Limiter:
@@ -89,6 +92,7 @@ class Limiter:
 
         if (end := await self._ask(hit)) is not None:
             refused.labels(limit.name).inc()
+            note("rate_limited", address=whose[-1] if limit.by_address else "", limit=limit.name)
             raise RateLimited(limit.told, retry_after=max(end - time.time(), 1.0))
 
     async def give_back(self, limit: Limit, *whose: str) -> None:

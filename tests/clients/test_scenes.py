@@ -150,7 +150,7 @@ async def test_a_session_that_was_ended_elsewhere(town: Town, server: Running, a
 async def new_password(town: Town, name: str) -> str:
     user = town.users[name]
     viewer = viewer_of(user.id, user.role, uuid4(), datetime.now(UTC), 0)
-    _, session = await town.db.write(service.change_password, viewer, HASH, HASH[:-1] + "x", timedelta(days=1))
+    _, session, _ = await town.db.write(service.change_password, viewer, HASH, HASH[:-1] + "x", timedelta(days=1))
     return session.token
 
 

@@ -103,7 +103,7 @@ async def stream(url: str, token: str, accept: str, *, after: str | None = None)
     """A subscription to all changes, whose headers have been read."""
     body = json.dumps({"query": ALL_CHANGES, "variables": {"after": after}}).encode()
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\nContent-Type: application/json\r\n"
+        f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     reader, writer = await asyncio.open_connection(sock=narrow_socket(url))

@@ -229,7 +229,21 @@ async def test_remembered_documents_are_bounded_by_their_length_too(monkeypatch:
     monkeypatch.setattr(gql_app.execution.documents, "CACHED_CHARACTERS", 1_000)
     remembering = Documents(SCHEMA._schema)
     texts = [f"{{ {' '.join(f'a{n}{i}: __typename' for i in range(9))} }}" for n in range(30)]
-    latest = [(await remembering.prepare(text))[0] for text in texts][-1]
+    latest = [(await remembering.prepare(text))[0] for text in texts for _ in range(2)][-1]
     assert (await remembering.prepare(texts[-1]))[0] is latest
     assert len(remembering._cache) == 1_000 // max(map(len, texts))
     assert remembering._characters == sum(map(len, remembering._cache)) <= 1_000
+
+
+async def test_what_comes_once_is_not_kept_and_what_runs_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gql_app.execution.documents, "SEEN", 100)
+    found = Documents(SCHEMA._schema)
+    for number in range(1_000):
+        await found.prepare(f"{{ a{number}: __typename }}")
+    assert (len(found._cache), len(found._running), len(found._seen)) == (0, 0, 100)
+    text = "{ b: __typename }"
+    first, points = await found.prepare(text)
+    assert points > 0
+    assert (await found.prepare(text)) == (first, 0.0)  # it runs still
+    del first
+    assert text in found._cache
