@@ -48,9 +48,8 @@ from gql_app.pages.site import graphiql_page, page_routes
 from gql_app.schema import build
 from gql_app.server import announced_stop, leave_alone_what_stays
 from gql_app.settings import Settings, database_url
-from gql_app.transport.connections import ConnectionLimits
+from gql_app.transport.connections import LIMITS, ConnectionLimits
 from gql_app.transport.door import LOCAL, Door, Hosts, ShortWay, origin_of
-from gql_app.transport.edge import LIMITS
 from gql_app.transport.http import HttpEndpoint
 from gql_app.transport.websocket import WebSocketEndpoint
 from gql_app.vertical import Process, Vertical

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import Counter as Metric
 
@@ -22,6 +22,10 @@ QUIET_SECONDS = 10.0
 """The log tells of a full house once in so long."""
 
 refused = Metric("gql_app_connections_refused", "Connections that were closed because of a limit", ["why"])
+
+LIMITS = "gql_app.connection_limits"
+"""Where the lifespan's state says how many connections there may be."""
+_CONNECTIONS = "gql_app_connections"
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -104,3 +108,13 @@ class Connections:
                 return
             del self._awaited[protocol]
             protocol.is_late()
+
+
+def connections_of(protocol: Any) -> Connections:
+    """Those of the protocol's server. uvicorn has one state for all protocols of a server."""
+    state = protocol.server_state
+    found: Connections | None = getattr(state, _CONNECTIONS, None)
+    if found is None:
+        found = Connections(protocol.app_state.get(LIMITS) or ConnectionLimits())
+        setattr(state, _CONNECTIONS, found)
+    return found

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gql_app.transport.frames import REFUSED
+from gql_app.transport.frames import EXTENSION
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 FOR_ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -79,9 +79,24 @@ class Door:
         self._headers = (*HEADERS, HSTS) if encrypted else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind == "lifespan":
-            return await self._app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif (refusal := self._refusal(scope)) is not None:
+            await _refuse(refusal, scope, receive, self._with_headers(send))
+        elif scope["type"] == "websocket":  # nothing is added to what stays for as long as its socket
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, self._with_headers(send))
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        host, origin = _host_and_origin(scope["headers"])
+        if (host is None or not self._hosts.know(host)) and scope["path"] not in FOR_ANY_HOST:
+            return PlainTextResponse(_WRONG_HOST, 421)
+        if scope["type"] == "websocket" and origin is not None and not self._is_welcome(origin, host):
+            return PlainTextResponse(_WRONG_ORIGIN, 403)
+        return None
+
+    def _with_headers(self, send: Send) -> Send:
         headers = self._headers
 
         def answer(message: Message) -> Awaitable[None]:
@@ -91,12 +106,7 @@ class Door:
                 message["headers"] = given + [each for each in headers if each[0] not in said]
             return send(message)
 
-        host, origin = _host_and_origin(scope["headers"])
-        if (host is None or not self._hosts.know(host)) and scope["path"] not in FOR_ANY_HOST:
-            return await _refuse(PlainTextResponse(_WRONG_HOST, 421), scope, receive, answer)
-        if kind == "websocket" and origin is not None and not self._is_welcome(origin, host):
-            return await _refuse(PlainTextResponse(_WRONG_ORIGIN, 403), scope, receive, answer)
-        await self._app(scope, receive, answer)
+        return answer
 
     def _is_welcome(self, origin: bytes, host: bytes | None) -> bool:
         origin = origin.lower()
@@ -152,8 +162,8 @@ async def _refuse(response: Response, scope: Scope, receive: Receive, send: Any)
     start = {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
     await send(start)
     await send({"type": "websocket.http.response.body", "body": response.body})
-    if (tell := scope["extensions"].get(REFUSED)) is not None:
-        tell()
+    if (write := scope["extensions"].get(EXTENSION)) is not None:
+        write.__self__.is_refused()
 
 
 class ShortWay:

@@ -5,13 +5,12 @@ Must hold: memory per connection is bounded, whatever the client sends. So is th
 
 import asyncio
 import logging
-from functools import partial
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gql_app.transport.connections import HEAD_SECONDS, ConnectionLimits, Connections, refused
+from gql_app.transport.connections import HEAD_SECONDS, connections_of, refused
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +25,6 @@ MAX_UNPARSED = 1024 * 1024
 KEEP_ALIVE = 75
 """Seconds until an idle connection is closed. Load balancers close theirs earlier (AWS ALB and nginx: 60), so a request
 never meets a connection that is being closed."""
-LIMITS = "gql_app.connection_limits"
-"""Where the lifespan's state says how many connections there may be."""
-_CONNECTIONS = "gql_app_connections"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -43,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_request = False
         self._is_known = False
         """True while a head is parsed for the second time (see `_ignore_upgrade`)."""
-        self._open = _connections(self)
+        self._open = connections_of(self)
         self._address: str | None = None
         """The peer's, while this connection is counted."""
 
@@ -70,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
         address, self._address = self._address, None
         if address is not None:
             next_one: Any = self.transport.get_protocol()
-            next_one.on_lost = partial(self._open.leave, address)
+            next_one.counted_in, next_one.counted_as = self._open, address
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -186,13 +182,3 @@ class BoundedProtocol(HttpToolsProtocol):
     def _answer(self, status: int, said: str) -> None:
         head = "content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length:"
         self.transport.write(STATUS_LINE[status] + f"{head} {len(said)}\r\n\r\n{said}".encode())
-
-
-def _connections(protocol: HttpToolsProtocol) -> Connections:
-    """Those of the protocol's server. uvicorn has one state for all protocols of a server."""
-    state: Any = protocol.server_state
-    found: Connections | None = getattr(state, _CONNECTIONS, None)
-    if found is None:
-        found = Connections(protocol.app_state.get(LIMITS) or ConnectionLimits())
-        setattr(state, _CONNECTIONS, found)
-    return found

@@ -9,7 +9,7 @@ shortest form. Control frames and everything else stay uvicorn's.
 import contextlib
 import logging
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
@@ -17,15 +17,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
-from gql_app.transport.connections import refused
+from gql_app.transport.connections import Connections, refused
 
 logger = logging.getLogger(__name__)
 
 EXTENSION = "gql_app.write_texts"
 """Where the ASGI scope offers `FrameProtocol.write_texts`."""
 
-REFUSED = "gql_app.is_refused"
-"""Where the scope offers `FrameProtocol.is_refused`."""
 
 _logger = logging.getLogger("uvicorn.error.websockets")
 _logger.setLevel(logging.WARNING)
@@ -67,12 +65,14 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self._unparsed = b""
         self._frames_left = float(FRAMES_AT_ONCE)
         self._counted_at = monotonic()
-        self.on_lost: Callable[[], None] | None = None
+        self.counted_in: Connections | None = None
+        self.counted_as = ""
+        """The address that this connection is counted for."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.on_lost is not None:
-            self.on_lost()
+        if self.counted_in is not None:
+            self.counted_in.leave(self.counted_as)
 
     def data_received(self, data: bytes) -> None:
         is_waiting = bool(self._unparsed)
@@ -134,7 +134,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         scope: Any = getattr(self, "scope", None)  # none when the handshake was refused
         if scope is not None:
             scope["extensions"][EXTENSION] = self.write_texts
-            scope["extensions"][REFUSED] = self.is_refused
+            scope.pop("state", None)  # a copy for each socket of what nobody asks for
 
     def is_refused(self) -> None:
         """The handshake was answered by an HTTP response. uvicorn does not count that as an answer."""
