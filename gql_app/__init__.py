@@ -31,8 +31,9 @@ from gql_app.api.lookahead import mentioned
 from gql_app.api.lookups import Lookup, as_values, of_values
 from gql_app.api.nodes import Node, as_it_is_now
 from gql_app.api.payloads import UserError, faults_as
-from gql_app.app import App, create_app
+from gql_app.app import App
 from gql_app.application import Application
+from gql_app.asgi import create_app
 from gql_app.audiences import Audience, Grant, grant, key, owner, parent, person, role, rows
 from gql_app.audiences.conditions import Holder, seen, visible
 from gql_app.changes.capture import act_as

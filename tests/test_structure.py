@@ -47,6 +47,7 @@ LAYERS = (
     {"application"},
     {"demo"},
     {"app"},
+    {"asgi"},
     {"commands", "testing"},
     {"__main__"},
 )

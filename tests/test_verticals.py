@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from gql_app.accounts.passwords import Passwords
 from gql_app.accounts.vertical import ACCOUNTS
 from gql_app.api.ids import encode_id
-from gql_app.app import App, create_asgi
+from gql_app.app import App
 from gql_app.application import named
+from gql_app.asgi import create_asgi
 from gql_app.audit.graphql import AUDIT
 from gql_app.db import Database
 from gql_app.deliveries.graphql import DELIVERIES

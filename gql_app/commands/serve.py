@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from gql_app import server
-from gql_app.app import App, create_app
+from gql_app.app import App
+from gql_app.asgi import create_app
 from gql_app.commands.arguments import number
 from gql_app.settings import Settings
 
@@ -30,7 +31,7 @@ def run_serve(args: argparse.Namespace) -> int:
     said = asyncio.run(_prepare(settings))
     if args.workers > 1:
         settings.hand_down()
-        app: Any = "gql_app.app:create_app"
+        app: Any = "gql_app.asgi:create_app"
     else:
         app = create_app(settings)
     keep_alive = int(settings.keep_alive.total_seconds())

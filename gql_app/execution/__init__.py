@@ -1,6 +1,7 @@
 """How operations are executed. The schema says what; this room makes answers of documents. `transport` brings both.
 
 documents    parsing and validating, with limits, cached
+operations   what can be read off a valid document
 trusted      documents that are known by an id
 limits       what a document may cost
 introspection  what an introspection costs

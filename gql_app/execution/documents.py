@@ -2,35 +2,25 @@
 
 import gc
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from graphql import (
-    SKIP,
-    DirectiveNode,
     DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
-    InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
-    OperationType,
-    VariableNode,
-    Visitor,
-    VisitorAction,
     parse,
     specified_rules,
     validate,
-    visit,
 )
 
 from gql_app.execution.introspection import Sizes
 from gql_app.execution.limits import MAX_LENGTH, MAX_TOKENS, Weighed, weigh
+from gql_app.execution.operations import is_conditional, resume_variables_of
 from gql_app.execution.plans import Plans
 from gql_app.limiter import NOBODY, FairQueue, Whose
 
@@ -203,8 +193,8 @@ class Documents:
         if errors := validate(self._schema, document, self._rules, max_errors=10, hide_suggestions=True):
             told = tuple(_coded(_of_the_document(error), "GRAPHQL_VALIDATION_FAILED") for error in errors)
             return Prepared(None, told)
-        resume = _resume_variables(document)
-        return Prepared(document, (), resume, _is_conditional(document), read.length, read.weighed.cost)
+        resume = resume_variables_of(document)
+        return Prepared(document, (), resume, is_conditional(document), read.length, read.weighed.cost)
 
 
 def _unlink(document: DocumentNode) -> None:
@@ -223,81 +213,6 @@ class _Read(NamedTuple):
     document: DocumentNode
     weighed: Weighed
     length: int
-
-
-def is_subscription(operation: OperationDefinitionNode) -> bool:
-    return operation.operation is OperationType.SUBSCRIPTION
-
-
-def is_mutation(operation: OperationDefinitionNode) -> bool:
-    return operation.operation is OperationType.MUTATION
-
-
-def root_fields(document: DocumentNode | None, operation: OperationDefinitionNode) -> set[str]:
-    """The names of the fields that an operation selects at its root, also by fragments."""
-    assert document is not None
-    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
-    left, names, spread = [operation.selection_set], set(), set()
-    while left:
-        for node in left.pop().selections:
-            if isinstance(node, FieldNode):
-                names.add(node.name.value)
-            elif isinstance(node, InlineFragmentNode):
-                left.append(node.selection_set)
-            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
-                spread.add(node.name.value)
-                left.append(fragments[node.name.value].selection_set)
-    return names - {"__typename"}
-
-
-class _Conditions(Visitor):
-    """Whether there is any @skip or @include."""
-
-    found = False
-
-    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
-        self.found |= node.name.value in ("skip", "include")
-
-
-def _is_conditional(document: DocumentNode) -> bool:
-    conditions = _Conditions()
-    visit(document, conditions)
-    return conditions.found
-
-
-class _Uses(Visitor):
-    """How often each variable is used; its definition is no use."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def enter_variable_definition(self, *_: object) -> VisitorAction:
-        return SKIP
-
-    def enter_variable(self, node: VariableNode, *_: object) -> None:
-        self.counts[node.name.value] += 1
-
-
-def _resume_variables(document: DocumentNode) -> frozenset[str]:
-    fields = [
-        field
-        for operation in document.definitions
-        if isinstance(operation, OperationDefinitionNode) and is_subscription(operation)
-        for field in operation.selection_set.selections
-        if isinstance(field, FieldNode)
-    ]
-    found = {
-        argument.value.name.value
-        for field in fields
-        for argument in field.arguments or ()
-        if argument.name.value in ("after", "snapshot") and isinstance(argument.value, VariableNode)
-    }
-    if not found:
-        return frozenset()
-    uses = _Uses()
-    visit(document, uses)
-    return frozenset(name for name in found if uses.counts[name] == 1)
 
 
 def _of_the_document(error: GraphQLError) -> GraphQLError:

@@ -17,9 +17,10 @@ from gql_app.api.context import Context
 from gql_app.api.streams import Stream
 from gql_app.errors import ConfigurationError, Interrupted, Invalid, RateLimited
 from gql_app.execution.answers import Answer, answer, cause, refusal, refusal_of
-from gql_app.execution.documents import PER_CHARACTER, Documents, Prepared, is_mutation, root_fields
+from gql_app.execution.documents import PER_CHARACTER, Documents, Prepared
 from gql_app.execution.executor import PlanningExecutor
 from gql_app.execution.introspection import is_introspection
+from gql_app.execution.operations import is_mutation, root_fields
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.plain import PlainSubscription
 from gql_app.execution.sharing import Groups

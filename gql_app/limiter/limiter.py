@@ -142,7 +142,8 @@ def scope_of(database_url: str) -> str:
 
 
 def _keys(limit: Limit, whose: tuple[str, ...]) -> tuple[str, ...]:
-    return (limit.name, *(each[:LONGEST] for each in whose))
+    """Redis takes no lone surrogates, which a name that somebody has typed may hold."""
+    return (limit.name, *(each[:LONGEST].encode("utf-8", "backslashreplace").decode() for each in whose))
 
 
 def _redis(url: str, scope: str) -> Storage:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from gql_app.app import App, create_asgi
+from gql_app.app import App
+from gql_app.asgi import create_asgi
 from gql_app.server import configuration
 from gql_app.settings import Settings
 from gql_app.vertical import Vertical

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from gql_app.api.context import Context
 from gql_app.errors import Interrupted
 from gql_app.execution.answers import Answer, refusal_of, refusal_of_unexpected
-from gql_app.execution.documents import is_mutation, is_subscription
 from gql_app.execution.engine import Engine, GraphQLRequest, Operation, Running
+from gql_app.execution.operations import is_mutation, is_subscription
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.trusted import DocumentRefused, TrustedDocuments
 from gql_app.limiter import Whose

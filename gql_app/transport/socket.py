@@ -19,8 +19,8 @@ from gql_app.api.context import Context
 from gql_app.changes.cursors import Cursor
 from gql_app.errors import GqlAppError, Interrupted, Overloaded, Unauthenticated
 from gql_app.execution.answers import Answer, refusal_of
-from gql_app.execution.documents import is_subscription
 from gql_app.execution.engine import Engine, Running
+from gql_app.execution.operations import is_subscription
 from gql_app.execution.patience import as_interruption
 from gql_app.execution.trusted import TrustedDocuments
 from gql_app.limiter import Whose

@@ -63,7 +63,7 @@ async def test_a_database_that_does_not_answer_is_named_without_its_password(run
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("worker",), ("migrate",)])
 async def test_production_names_everything_unsafe_at_once(run: Run, command: tuple[str, ...]) -> None:
-    names = ("PUBLIC_URL", "TWILIO_ACCOUNT_SID", "SMTP_URL", "MAIL_FROM", "BCRYPT_COST", "DATABASE_URL")
+    names = ("PUBLIC_URL", "TWILIO_ACCOUNT_SID", "SMTP_URL", "MAIL_FROM", "BCRYPT_COST")
     (await run(*command, ENVIRONMENT="production")).refused(*(f"GQL_APP_{name}" for name in names))
 
 

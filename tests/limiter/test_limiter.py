@@ -130,3 +130,13 @@ def test_rates_are_read_from_the_settings() -> None:
     for wrong in ("sign_up", "sign_up=many", "sign_up=5/fortnight", "sign up=5/hour"):
         with pytest.raises(ConfigurationError, match="GQL_APP_LIMITS"):
             Settings.from_environment({"GQL_APP_LIMITS": wrong})
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udc00b", "\x00", "", "x" * 10_000, "a/b\r\nc"])
+async def test_any_name_can_be_counted(pair: tuple[Limiter, Limiter], name: str) -> None:
+    here, there = pair
+    for _ in range(3):
+        await here.spend(THREE, name)
+    with pytest.raises(RateLimited):
+        await there.spend(THREE, name)
+    await here.spend(THREE, name[:199] + "another")
